@@ -1,0 +1,105 @@
+"""What can be chosen about crops and their augmentation, as frozen values without torch or DALI.
+
+Every default is the reference's (facts: 2x224 + 6x96, jitter strength 1, blur .5, std .228).
+Nested into the trainer's configuration; each field's docstring is its help text.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from pipelines.errors import PipelineError
+
+Quality = Literal["exact", "fast"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CropGroup:
+    """Crops of one size."""
+
+    num: int
+    """Crops per image."""
+    size: int
+    """Side of the square crop, in pixels."""
+    min_scale: float
+    """Smallest crop area as a share of the image."""
+    max_scale: float
+    """Largest crop area as a share of the image."""
+
+    def __post_init__(self) -> None:
+        """Refuse what no graph can draw."""
+        if self.num < 1 or self.size < 8:
+            raise PipelineError(
+                "a crop group needs at least one crop of 8 pixels",
+                where="--data.crops",
+                found=f"{self.num}x{self.size}",
+            )
+        if not 0 < self.min_scale <= self.max_scale <= 1:
+            raise PipelineError(
+                "crop scales are shares of the image area",
+                where="--data.crops",
+                found=f"[{self.min_scale}, {self.max_scale}]",
+                expected="0 < min_scale <= max_scale <= 1",
+            )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Augmentation:
+    """Random distortions of one crop, drawn independently for every crop."""
+
+    flip: float = 0.5
+    """Probability of a horizontal flip."""
+    jitter: float = 0.8
+    """Probability of colour jitter."""
+    brightness: float = 0.8
+    """Brightness factor is drawn from [1 - x, 1 + x]."""
+    contrast: float = 0.8
+    """Contrast factor is drawn from [1 - x, 1 + x]."""
+    saturation: float = 0.8
+    """Saturation factor is drawn from [1 - x, 1 + x]."""
+    hue: float = 0.2
+    """Hue shift is drawn from [-x, x] of a full turn."""
+    gray: float = 0.2
+    """Probability of dropping the colour."""
+    blur: float = 0.5
+    """Probability of a Gaussian blur."""
+    min_sigma: float = 0.1
+    """Smallest blur sigma, in pixels."""
+    max_sigma: float = 2.0
+    """Largest blur sigma, in pixels."""
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    """Channel means subtracted from pixels in [0, 1]."""
+    std: tuple[float, float, float] = (0.228, 0.224, 0.225)
+    """Channel deviations divided by; 0.228 is the reference's."""
+
+    def __post_init__(self) -> None:
+        """Refuse probabilities and ranges that cannot be drawn from."""
+        for name in ("flip", "jitter", "gray", "blur"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise PipelineError(
+                    "not a probability", where=f"--data.augment.{name}", found=getattr(self, name), expected="[0, 1]"
+                )
+        for name, most in (("brightness", 1.0), ("contrast", 1.0), ("saturation", 1.0), ("hue", 0.5)):
+            if not 0 <= getattr(self, name) <= most:
+                raise PipelineError(
+                    "jitter strength out of range",
+                    where=f"--data.augment.{name}",
+                    found=getattr(self, name),
+                    expected=f"[0, {most}]",
+                )
+        if not 0 < self.min_sigma <= self.max_sigma:
+            raise PipelineError(
+                "blur sigma range is empty",
+                where="--data.augment.min-sigma",
+                found=f"[{self.min_sigma}, {self.max_sigma}]",
+                expected="0 < min_sigma <= max_sigma",
+            )
+        if min(self.std) <= 0:
+            raise PipelineError("deviation must be positive", where="--data.augment.std", found=self.std)
+
+
+IMAGENET_CROPS = (
+    CropGroup(num=2, size=224, min_scale=0.14, max_scale=1.0),
+    CropGroup(num=6, size=96, min_scale=0.05, max_scale=0.14),
+)

@@ -1,0 +1,62 @@
+"""The errors a user can cause, and how a command reports them: one line, exit code 2, no traceback.
+
+The two packages above derive their own classes from `UserError`; `assert` stays for our own bugs.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+
+class UserError(ValueError):
+    """Something the caller can mend, said in one line.
+
+    Args:
+        what: the fact that stops the work, without a full stop.
+        where: the flag, file, shard or sample concerned.
+        found: what was there.
+        expected: what would have been accepted.
+        fix: what to run or change next.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        where: object = None,
+        found: object = None,
+        expected: object = None,
+        fix: str | None = None,
+    ) -> None:
+        self.what, self.where, self.found, self.expected, self.fix = what, where, found, expected, fix
+        super().__init__(_sentence(what, where, found, expected, fix))
+
+
+class ShardError(UserError):
+    """A source, shard, index or manifest that cannot be used as it is."""
+
+
+def _sentence(what: str, where: object, found: object, expected: object, fix: str | None) -> str:
+    parts = [what if where is None else f"{where}: {what}"]
+    if found is not None:
+        parts.append(f"found {found}")
+    if expected is not None:
+        parts.append(f"expected {expected}")
+    line = ", ".join(parts)
+    return line if fix is None else f"{line}; {fix}"
+
+
+def run_command(main: Callable[[], int | None]) -> int:
+    """Run a command's `main` and turn a user's mistake into one line on stderr.
+
+    Returns the exit code: main's own (None is 0), 2 after a `UserError`, 130 after Ctrl-C.
+    """
+    try:
+        return main() or 0
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130

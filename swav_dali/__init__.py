@@ -1,0 +1,1 @@
+"""Batches to weights: the SwAV model, its codes and loss, and the trainer. Never imports nvidia."""
