@@ -1,0 +1,43 @@
+"""Settings of the device a rank trains on."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+
+from swav_dali.config import Precision
+from swav_dali.errors import ConfigError
+
+
+def prepare_device(device: torch.device, *, deterministic: bool) -> None:
+    """Select the CUDA device and how cuDNN picks kernels; nothing to do on a CPU.
+
+    Raises:
+        ConfigError: deterministic kernels were asked for after cuBLAS has started without its workspace setting.
+    """
+    if device.type != "cuda":
+        return
+    torch.cuda.set_device(device)
+    torch.backends.cudnn.benchmark = not deterministic
+    if deterministic:
+        if torch.cuda.is_initialized() and "CUBLAS_WORKSPACE_CONFIG" not in os.environ:
+            raise ConfigError(
+                "CUDA has started already", where="--deterministic", fix="CUBLAS_WORKSPACE_CONFIG=:4096:8"
+            )
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True)
+
+
+def autocast_dtype(precision: Precision, device: torch.device) -> torch.dtype | None:
+    """The dtype to autocast to, or None for plain float32.
+
+    Raises:
+        ConfigError: bfloat16 on a CUDA device without it.
+    """
+    has_bfloat16 = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    if precision == "bfloat16" and device.type == "cuda" and not has_bfloat16:
+        raise ConfigError("this device has no bfloat16", where="--precision", fix="--precision float32")
+    if precision == "bfloat16" or (precision == "auto" and has_bfloat16):
+        return torch.bfloat16
+    return None

@@ -1,0 +1,41 @@
+"""The data-parallel wrapper: gradients averaged over the ranks, BatchNorm statistics local or shared."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch.distributed as dist
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from swav_dali.errors import ConfigError
+from swav_dali.model import SwavNet
+from swav_dali.world import World
+
+
+def wrap(model: SwavNet, world: World, *, sync_bn: Literal["off", "world", "node"]) -> nn.Module:
+    """`model` itself on one rank, its DistributedDataParallel wrapper on several.
+
+    Buffers are not broadcast: running statistics are a rank's own, or equal already under SyncBatchNorm.
+    `model` keeps its parameters and, with `sync_bn`, gets synchronized BatchNorm layers in place.
+
+    Raises:
+        ConfigError: synchronized BatchNorm on CPUs, for which torch has no kernel.
+    """
+    if world.size == 1:
+        return model
+    if sync_bn != "off":
+        if world.device.type != "cuda":
+            raise ConfigError(
+                "synchronized BatchNorm needs CUDA", where="--model.sync-bn", found=sync_bn, expected="off"
+            )
+        group = dist.group.WORLD if sync_bn == "world" else _node_group(world)
+        nn.SyncBatchNorm.convert_sync_batchnorm(model, process_group=group)
+    device_ids = [world.device] if world.device.type == "cuda" else None
+    return DistributedDataParallel(model, device_ids=device_ids, broadcast_buffers=False, gradient_as_bucket_view=True)
+
+
+def _node_group(world: World) -> dist.ProcessGroup:
+    group, _ = dist.new_subgroups(group_size=world.ranks_per_node)
+    assert group is not None
+    return group

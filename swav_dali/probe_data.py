@@ -1,0 +1,57 @@
+"""Opens the two shard sets of the kNN probe and checks that they can be compared."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from pipelines.batch import ImageBatch
+from pipelines.images import open_images
+from shards.shardset import ShardSet, load_shard_set
+from swav_dali.config import DataConfig, KnnConfig
+from swav_dali.errors import ConfigError
+from swav_dali.probe import ImageSource, KnnProbe
+from swav_dali.world import World
+
+
+def open_probe(train: ShardSet, data: DataConfig, knn: KnnConfig, world: World) -> KnnProbe | None:
+    """The probe of a run, or None without --data.validation.
+
+    Raises:
+        ConfigError: one of the two sets has no labels, or their classes differ.
+        ShardError: the validation set cannot be read.
+    """
+    if data.validation is None:
+        return None
+    validation = load_shard_set(data.validation)
+    if not validation.is_labelled or validation.classes != train.classes:
+        raise ConfigError(
+            "the kNN probe needs the same classes in both shard sets",
+            where="--data.validation",
+            found=f"{len(validation.classes)} classes, training has {len(train.classes)}",
+            fix="build both from class folders of the same names, or drop --data.validation",
+        )
+    return KnnProbe(
+        _source(train, data, knn, world),
+        _source(validation, data, knn, world),
+        num_classes=len(train.classes),
+        config=knn,
+        world=world,
+    )
+
+
+def _source(shards: ShardSet, data: DataConfig, knn: KnnConfig, world: World) -> ImageSource:
+    def images(resize: int, size: int) -> Iterable[ImageBatch]:
+        return open_images(
+            shards,
+            resize=resize,
+            size=size,
+            batch_size=knn.batch_size,
+            rank=world.rank,
+            world_size=world.size,
+            device=world.device,
+            mean=data.augment.mean,
+            std=data.augment.std,
+            options=data.loader,
+        )
+
+    return images

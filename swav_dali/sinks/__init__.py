@@ -1,0 +1,1 @@
+"""Where a run's figures go. Every sink gets the same record; metrics.jsonl is the truth."""

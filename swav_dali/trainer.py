@@ -1,0 +1,220 @@
+"""RunConfig to a trained run: opens everything, continues from a checkpoint if there is one, and hands over to fit.
+
+Read swav_dali.loop for the loop, swav_dali.step for one step, swav_dali.resume for what continuing means.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, closing
+from importlib.metadata import version
+
+import torch
+
+from pipelines.batch import Loader
+from pipelines.loader import open_loader
+from pipelines.synthetic import SyntheticLoader
+from shards.shardset import ShardSet, load_shard_set
+from swav_dali.config import RunConfig, SwavConfig
+from swav_dali.device import autocast_dtype, prepare_device
+from swav_dali.larc import Larc
+from swav_dali.loop import Clock, Run, fit
+from swav_dali.meter import Meter
+from swav_dali.model import SwavNet
+from swav_dali.parallel import wrap
+from swav_dali.plan import TrainPlan, make_plan
+from swav_dali.probe import KnnProbe
+from swav_dali.probe_data import open_probe
+from swav_dali.queue import FeatureQueue
+from swav_dali.random_state import RandomState
+from swav_dali.resume import Start, continue_run, find_start
+from swav_dali.run_folder import flatten, write_config
+from swav_dali.sinks.base import Event, Sink, SinkGroup
+from swav_dali.sinks.console import ConsoleSink
+from swav_dali.sinks.jsonl import JsonlSink
+from swav_dali.step import StepOptions
+from swav_dali.summary import say_complete, summarize
+from swav_dali.world import World, process_group
+
+_VERSIONS = ("torch", "torchvision", "nvidia-dali-cuda130", "nvidia-dali-cuda120", "numba", "numpy")
+
+
+def train(config: RunConfig) -> None:
+    """Run `config` to its last epoch, from its newest checkpoint if it has one; a finished run says so and returns.
+
+    Every rank of the launch calls this; see World.detect for how a rank knows itself.
+
+    Raises:
+        UserError: of the subclass that says what cannot be used, before anything is trained.
+    """
+    world = World.detect(config.device)
+    with process_group(world), ExitStack() as stack:
+        start = find_start(config, world)
+        if start is not None and start.meta.epoch >= config.optim.epochs:
+            if world.is_main:
+                say_complete(config.folder, start.folder)
+            return
+        run = _open_run(config, world, start, stack)
+        fit(run)
+        run.sinks.event(Event("end", run.clock.step, summarize(config.folder)))
+
+
+def _open_run(config: RunConfig, world: World, start: Start | None, stack: ExitStack) -> Run:
+    prepare_device(world.device, deterministic=config.deterministic)
+    torch.manual_seed(config.seed)
+    shards = None if config.data.synthetic_images else load_shard_set(config.data.train)
+    loader = stack.enter_context(closing(_open_loader(config, shards, world)))
+    plan = make_plan(
+        steps_per_epoch=loader.steps_per_epoch,
+        optim=config.optim,
+        swav=config.swav,
+        checkpoint=config.checkpoint,
+        knn=config.knn,
+        log_every_steps=config.log.every_steps,
+    )
+    probe = None if shards is None else open_probe(shards, config.data, config.knn, world)
+    run = _assemble(config, world, loader, plan, probe)
+    run.sinks = stack.enter_context(closing(SinkGroup(_open_sinks(config, world, start, plan))))
+    run.sinks.event(Event("start", run.clock.step, _headline(run, shards)))
+    if start is not None:
+        continue_run(run, start)
+    return run
+
+
+def _assemble(config: RunConfig, world: World, loader: Loader, plan: TrainPlan, probe: KnnProbe | None) -> Run:
+    model = _build_model(config).to(world.device)
+    net = wrap(model, world, sync_bn=config.model.sync_bn)
+    optim = config.optim
+    optimizer = Larc(
+        model.parameters(),
+        lr=optim.base_lr,
+        momentum=optim.momentum,
+        weight_decay=optim.weight_decay,
+        trust_coefficient=optim.trust_coefficient,
+    )
+    queue = _build_queue(config.swav, config, world)
+    clock = Clock()
+    shared = {"model": model, "optimizer": optimizer, "clock": clock}
+    per_rank = {"loader": loader, "random": RandomState(world.device)}
+    return Run(
+        config=config,
+        world=world,
+        plan=plan,
+        model=model,
+        net=net,
+        optimizer=optimizer,
+        queue=queue,
+        loader=loader,
+        meter=Meter(world),
+        probe=probe,
+        sinks=SinkGroup([]),
+        options=StepOptions(
+            temperature=config.swav.temperature,
+            epsilon=config.swav.epsilon,
+            sinkhorn_iterations=config.swav.sinkhorn_iterations,
+            assign_crops=config.swav.assign_crops,
+        ),
+        autocast_dtype=autocast_dtype(config.precision, world.device),
+        shared=shared if probe is None else {**shared, "probe": probe},
+        per_rank=per_rank if queue is None else {**per_rank, "queue": queue},
+        versions=_versions(),
+        clock=clock,
+    )
+
+
+def _build_model(config: RunConfig) -> SwavNet:
+    chosen = config.model
+    model = SwavNet(
+        chosen.arch,
+        embedding_dim=chosen.embedding_dim,
+        hidden_dim=chosen.hidden_dim,
+        num_prototypes=chosen.num_prototypes,
+    )
+    return model.to(memory_format=torch.channels_last) if chosen.channels_last else model  # type: ignore[call-overload]
+
+
+def _build_queue(swav: SwavConfig, config: RunConfig, world: World) -> FeatureQueue | None:
+    if swav.queue_length == 0:
+        return None
+    return FeatureQueue(
+        length=swav.queue_length,
+        num_assign=len(swav.assign_crops),
+        embedding_dim=config.model.embedding_dim,
+        batch_size=config.data.batch_size,
+        world_size=world.size,
+        device=world.device,
+    )
+
+
+def _open_loader(config: RunConfig, shards: ShardSet | None, world: World) -> Loader:
+    data = config.data
+    if shards is None:
+        return SyntheticLoader(
+            crops=data.crops,
+            batch_size=data.batch_size,
+            num_images=data.synthetic_images,
+            rank=world.rank,
+            world_size=world.size,
+            seed=config.seed,
+            device=world.device,
+        )
+    return open_loader(
+        shards,
+        crops=data.crops,
+        augment=data.augment,
+        quality=data.quality,
+        batch_size=data.batch_size,
+        rank=world.rank,
+        world_size=world.size,
+        seed=config.seed,
+        device=world.device,
+        options=data.loader,
+    )
+
+
+def _open_sinks(config: RunConfig, world: World, start: Start | None, plan: TrainPlan) -> list[Sink]:
+    if not world.is_main:
+        return []
+    run_id = write_config(config, is_new=start is None)
+    step = -1 if start is None else start.meta.step
+    sinks: list[Sink] = [JsonlSink(config.folder, resume_step=step)]
+    if config.log.console:
+        sinks.append(ConsoleSink(total_steps=plan.total_steps, start_step=max(step, 0), epochs=plan.epochs))
+    if config.log.wandb != "off":
+        from swav_dali.sinks.wandb import WandbSink
+
+        sinks.append(
+            WandbSink(
+                config.folder,
+                mode=config.log.wandb,
+                project=config.log.wandb_project,
+                name=config.name,
+                run_id=run_id,
+                config=flatten(config),
+            )
+        )
+    return sinks
+
+
+def _headline(run: Run, shards: ShardSet | None) -> str:
+    data, world = run.config.data, run.world
+    source = (
+        f"{data.synthetic_images} synthetic images" if shards is None else f"{shards.num_samples} images, {data.train}"
+    )
+    crops = "+".join(f"{group.num}x{group.size}" for group in data.crops)
+    parameters = sum(parameter.numel() for parameter in run.model.parameters())
+    precision = "float32" if run.autocast_dtype is None else "bfloat16 autocast"
+    return (
+        f"run {run.config.folder}: {source}; crops {crops} {data.quality}; {run.config.model.arch} "
+        f"{parameters / 1e6:.1f} M parameters, {precision}; {world.size} rank(s) on {world.device.type} x "
+        f"{data.batch_size} images, {run.plan.steps_per_epoch} steps an epoch, {run.plan.epochs} epochs"
+    )
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in _VERSIONS:
+        try:
+            found[name] = version(name)
+        except ModuleNotFoundError:
+            continue
+    return found

@@ -1,0 +1,88 @@
+"""The command line: presets, options, and one clear line for each mistake."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from swav_dali.cli import parse
+from swav_dali.errors import ConfigError
+from swav_dali.presets import load_preset, preset_lines
+
+ROOT = Path(__file__).parents[2]
+PRESETS = [line.split()[0] for line in preset_lines()]
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "train.py", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def test_no_argument_is_the_demo() -> None:
+    assert parse([]) == load_preset("demo")
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_is_valid_and_named_after_itself(name: str) -> None:
+    assert parse([name]).name == name
+
+
+def test_options_reach_nested_values_and_single_crop_groups() -> None:
+    config = parse(["demo", "--optim.epochs", "3", "--data.crops.0.size", "48", "--data.augment.blur", "0"])
+    assert config.optim.epochs == 3
+    assert config.data.crops[0].size == 48
+    assert config.data.crops[1] == load_preset("demo").data.crops[1]
+    assert config.data.augment.blur == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["dmeo"], ["unknown preset", "'dmeo'", "did you mean demo?"]),
+        (["demo", "--optim.epoch", "3"], ["--optim.epoch", "--optim.epochs"]),
+        (["demo", "--optim.epochs", "many"], ["--optim.epochs", "many"]),
+        (["demo", "--optim.warmup-epochs", "99"], ["--optim.warmup-epochs", "99", "--optim.epochs"]),
+        (["demo", "--swav.assign-crops", "0", "5"], ["--swav.assign-crops", "(0, 5)", "0 to 1"]),
+        (["demo", "--data.crops.0.min-scale", "2"], ["--data.crops", "min_scale"]),
+        (["demo", "--name", "../up"], ["--name", "../up"]),
+    ],
+)
+def test_a_mistake_is_one_line_that_names_the_flag(arguments: list[str], words: list[str]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse(arguments)
+    line = str(caught.value)
+    assert "\n" not in line
+    for word in words:
+        assert word in line
+
+
+def test_help_lists_presets_and_examples_without_loading_torch() -> None:
+    done = run("--help")
+    assert done.returncode == 0
+    assert all(name in done.stdout for name in PRESETS)
+    assert "examples:" in done.stdout
+    probe = (
+        "import sys; sys.argv[1:] = ['--help']; import swav_dali.cli as c; c.main(); assert 'torch' not in sys.modules"
+    )
+    assert subprocess.run([sys.executable, "-c", probe], cwd=ROOT, capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["nothing"], "unknown preset"),
+        (["demo", "--optim.epochss", "1"], "--optim.epochss"),
+        (["demo", "--data.train", "no/such/folder"], "no/such/folder"),
+    ],
+)
+def test_the_process_exits_with_one_line_and_no_traceback(arguments: list[str], words: str, tmp_path: Path) -> None:
+    options = ["--runs-dir", str(tmp_path)] if arguments[0] == "demo" else []
+    done = run(*arguments, *options)
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1

@@ -1,0 +1,84 @@
+"""Tools for tests that train for real: small shards of drawn pictures and a run of a few steps on them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+ROOT = Path(__file__).parents[2]
+
+TINY = {
+    "--data.batch-size": "4",
+    "--data.crops.0.size": "32",
+    "--data.crops.1.size": "16",
+    "--data.crops.1.num": "2",
+    "--data.loader.threads": "1",
+    "--model.hidden-dim": "16",
+    "--model.embedding-dim": "8",
+    "--model.num-prototypes": "12",
+    "--swav.queue-length": "8",
+    "--swav.queue-start-epoch": "0.5",
+    "--swav.freeze-prototypes-steps": "3",
+    "--optim.epochs": "2",
+    "--log.every-steps": "1",
+    "--log.wandb": "off",
+    "--knn.every-epochs": "1",
+    "--knn.resize": "32",
+    "--knn.size": "32",
+}
+
+
+def draw_folder(root: Path, *, num_images: int, seed: int) -> Path:
+    """Class folders of noisy stripes (`across`, `along`); sizes differ, nothing is downloaded."""
+    generator = np.random.default_rng(seed)
+    for index in range(num_images):
+        height, width = generator.integers(40, 80, 2)
+        stripes = (np.arange(width) // 6 % 2 * 160)[None, :, None] + generator.integers(0, 90, (height, width, 3))
+        name = ("along", "across")[index % 2]
+        picture = stripes if index % 2 else np.rot90(stripes)
+        path = root / name / f"{index:04d}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture.astype(np.uint8)).save(path, quality=90)
+    return root
+
+
+def build_shards(source: Path, out: Path) -> Path:
+    """`python -m shards build`, as a user runs it."""
+    command = [sys.executable, "-m", "shards", "build", str(source), str(out)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=120)
+    return out
+
+
+def command(data: Path, runs: Path, name: str, *, ranks: int = 1, **changes: str) -> list[str]:
+    """The command line of a tiny run; `changes` are options with _ for - and __ for a dot."""
+    options = {**TINY, "--data.train": str(data / "train"), "--data.validation": str(data / "validation")}
+    options |= {"--runs-dir": str(runs), "--name": name}
+    options |= {"--" + key.replace("__", ".").replace("_", "-"): value for key, value in changes.items()}
+    launcher = [sys.executable]
+    if ranks > 1:
+        launcher += ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(ranks)]
+    return [*launcher, "train.py", "demo", *(word for pair in options.items() for word in pair)]
+
+
+def environment() -> dict[str, str]:
+    """One thread per process, so that runs beside each other have the same bits."""
+    return {**os.environ, "OMP_NUM_THREADS": "1", "WANDB_SILENT": "true"}
+
+
+def run(arguments: list[str], *, timeout: float = 180) -> subprocess.CompletedProcess[str]:
+    """Run a command line to its end."""
+    return subprocess.run(
+        arguments, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=timeout, check=False
+    )
+
+
+def records(folder: Path) -> list[dict[str, Any]]:
+    """The records of a run's metrics.jsonl."""
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
