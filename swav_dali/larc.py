@@ -1,0 +1,81 @@
+"""SGD with momentum whose step on each tensor is a fixed share of the tensor's norm: LARC (arXiv 1708.03888).
+
+Every parameter is treated alike, biases and BatchNorm included, as the reference does. Nothing waits for the device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class Larc(torch.optim.Optimizer):
+    """Layer-wise scaled SGD.
+
+    The update of every tensor w with gradient g, momentum buffer v and norms |w|, |g| is:
+
+        ratio = trust_coefficient |w| / (|g| + weight_decay |w| + eps)
+        v <- momentum v + ratio (g + weight_decay w)
+        w <- w - lr v
+
+    A tensor with |w| = 0 or |g| = 0 takes its gradient as it is (ratio 1, no decay): a zero BatchNorm bias makes its
+    first step with the full rate. A tensor without gradient is left alone, momentum included. The state is that of
+    torch.optim.SGD.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[nn.Parameter],
+        *,
+        lr: float,
+        momentum: float = 0.9,
+        weight_decay: float = 1e-6,
+        trust_coefficient: float = 0.001,
+        eps: float = 1e-8,
+    ) -> None:
+        """Take over `params`; the names are those of the formula."""
+        defaults = {
+            "lr": lr,
+            "momentum": momentum,
+            "weight_decay": weight_decay,
+            "trust_coefficient": trust_coefficient,
+            "eps": eps,
+        }
+        super().__init__(params, defaults)
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        """Update every parameter that has a gradient; takes no closure."""
+        assert closure is None
+        for group in self.param_groups:
+            params = [param for param in group["params"] if param.grad is not None]
+            if params:
+                self._step_group(group, params)
+
+    def _step_group(self, group: dict[str, Any], params: list[Tensor]) -> None:
+        grads = [param.grad for param in params if param.grad is not None]
+        updates = torch._foreach_add(grads, params, alpha=group["weight_decay"])
+        torch._foreach_mul_(updates, _ratios(group, params, grads).unbind())
+        buffers = [self._momentum_buffer(param) for param in params]
+        torch._foreach_mul_(buffers, group["momentum"])
+        torch._foreach_add_(buffers, updates)
+        torch._foreach_add_(params, buffers, alpha=-group["lr"])
+
+    def _momentum_buffer(self, param: Tensor) -> Tensor:
+        state = self.state[param]
+        if "momentum_buffer" not in state:
+            state["momentum_buffer"] = torch.zeros_like(param)
+        buffer: Tensor = state["momentum_buffer"]
+        return buffer
+
+
+def _ratios(group: dict[str, Any], params: list[Tensor], grads: list[Tensor]) -> Tensor:
+    """The factor on each tensor's g + weight_decay w, (tensors,)."""
+    w = torch.stack(torch._foreach_norm(params))
+    g = torch.stack(torch._foreach_norm(grads))
+    ratio = group["trust_coefficient"] * w / (g + group["weight_decay"] * w + group["eps"])
+    # Where w is zero so is the decay. Where g is zero the raw gradient is zero: no decay either, hence factor 0.
+    return torch.where(w == 0, 1.0, ratio) * (g != 0)
