@@ -76,6 +76,10 @@ class Loader(Protocol):
         """Continue from `state`; raises LoaderStateError naming each key that differs, its old and new value."""
         ...
 
+    def start_epoch(self, epoch: int) -> None:
+        """Stand at the beginning of `epoch`, with an order that depends on the seed and the epoch only."""
+        ...
+
     def close(self) -> None:
         """Release threads and device memory; safe to call twice."""
         ...

@@ -33,11 +33,11 @@ class DataConfig:
     """Train on this many made-up images instead of shards, to time the model without a data path; 0 is off."""
     crops: tuple[CropGroup, ...] = IMAGENET_CROPS
     """Crop groups, one entry per size; codes come from the first group."""
-    augment: Augmentation = Augmentation()
+    augment: Augmentation = field(default_factory=Augmentation)
     """Distortions drawn for every crop."""
     quality: Quality = "fast"
     """Arithmetic of the distortions: `exact` is torchvision's, `fast` is DALI's own operators."""
-    loader: LoaderOptions = LoaderOptions()
+    loader: LoaderOptions = field(default_factory=LoaderOptions)
     """Threads, prefetch and shuffling; none of it changes what one image can look like."""
 
     def __post_init__(self) -> None:

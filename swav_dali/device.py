@@ -13,8 +13,7 @@ from swav_dali.errors import ConfigError
 def prepare_device(device: torch.device, *, deterministic: bool) -> None:
     """Select the CUDA device and how cuDNN picks kernels; nothing to do on a CPU.
 
-    Raises:
-        ConfigError: deterministic kernels were asked for after cuBLAS has started without its workspace setting.
+    Call it before the first kernel: cuBLAS reads its workspace setting when it starts.
     """
     if device.type != "cuda":
         return

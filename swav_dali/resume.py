@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipelines.batch import RestartableLoader
 from swav_dali.checkpoint import CheckpointMeta, find_checkpoints, load_meta, load_parts
 from swav_dali.config import RunConfig
 from swav_dali.errors import CheckpointError
@@ -73,7 +72,6 @@ def _restore_rank(run: Run, start: Start) -> None:
 
 
 def _restart_epoch(run: Run, start: Start) -> None:
-    assert isinstance(run.loader, RestartableLoader)
     if run.queue is not None:
         ranks = range(start.meta.world_size)
         states = [load_parts(start.folder, f"rank-{rank:05d}.pt")["queue"] for rank in ranks]

@@ -14,6 +14,7 @@ from pipelines.batch import Loader
 from pipelines.loader import open_loader
 from pipelines.synthetic import SyntheticLoader
 from shards.shardset import ShardSet, load_shard_set
+from swav_dali.checkpoint import Stateful
 from swav_dali.config import RunConfig, SwavConfig
 from swav_dali.device import autocast_dtype, prepare_device
 from swav_dali.larc import Larc
@@ -93,8 +94,8 @@ def _assemble(config: RunConfig, world: World, loader: Loader, plan: TrainPlan, 
     )
     queue = _build_queue(config.swav, config, world)
     clock = Clock()
-    shared = {"model": model, "optimizer": optimizer, "clock": clock}
-    per_rank = {"loader": loader, "random": RandomState(world.device)}
+    shared: dict[str, Stateful] = {"model": model, "optimizer": optimizer, "clock": clock}
+    per_rank: dict[str, Stateful] = {"loader": loader, "random": RandomState(world.device)}
     return Run(
         config=config,
         world=world,
@@ -129,7 +130,7 @@ def _build_model(config: RunConfig) -> SwavNet:
         hidden_dim=chosen.hidden_dim,
         num_prototypes=chosen.num_prototypes,
     )
-    return model.to(memory_format=torch.channels_last) if chosen.channels_last else model  # type: ignore[call-overload]
+    return model.to(memory_format=torch.channels_last) if chosen.channels_last else model
 
 
 def _build_queue(swav: SwavConfig, config: RunConfig, world: World) -> FeatureQueue | None:

@@ -15,7 +15,8 @@ def slow_knn(queries, features, labels, num_classes, neighbours, temperature):
     predicted = []
     for query in queries.double():
         cosines = sorted(
-            ((float(query @ row), int(label)) for row, label in zip(features.double(), labels)), reverse=True
+            ((float(query @ row), int(label)) for row, label in zip(features.double(), labels, strict=True)),
+            reverse=True,
         )
         votes = [0.0] * num_classes
         for cosine, label in cosines[:neighbours]:

@@ -40,7 +40,7 @@ def test_the_batch_per_rank_may_change_only_with_the_number_of_ranks() -> None:
     demo = load_preset("demo")
     smaller = replace(demo, data=replace(demo.data, batch_size=8))
     refuse(smaller, world_changed=True)
-    with pytest.raises(CheckpointError, match="--data.batch-size"):
+    with pytest.raises(CheckpointError, match=r"--data\.batch-size"):
         refuse(smaller)
 
 
