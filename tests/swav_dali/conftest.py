@@ -1,0 +1,90 @@
+"""Shared by the tests of the training core: several real ranks on one machine, and a count of collectives."""
+
+from __future__ import annotations
+
+import multiprocessing
+import traceback
+from collections.abc import Callable
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from swav_dali.world import World, process_group
+
+CPU = torch.device("cpu")
+
+
+class CollectiveCounter(TorchDispatchMode):
+    """Names of the c10d operators that run inside the block."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func.namespace == "c10d":
+            self.names.append(func.__name__)
+        return func(*args, **(kwargs or {}))
+
+
+def _rank_main(function: Callable[..., Any], world: World, args: tuple[Any, ...], results: Connection) -> None:
+    torch.set_num_threads(1)
+    try:
+        with process_group(world, timeout_seconds=60):
+            results.send((True, function(world, *args)))
+    except Exception:
+        results.send((False, traceback.format_exc()))
+
+
+def _collect(pipes: list[Connection], timeout: float) -> list[Any]:
+    """Results in rank order; stops at the first rank that fails, hangs or dies."""
+    results: dict[int, Any] = {}
+    while len(results) < len(pipes):
+        ready = wait([pipe for rank, pipe in enumerate(pipes) if rank not in results], timeout)
+        assert ready, f"no rank answered within {timeout} s; ranks {sorted(results)} had"
+        for pipe in ready:
+            rank = pipes.index(pipe)  # type: ignore[arg-type]
+            is_good, results[rank] = pipe.recv()  # type: ignore[union-attr]
+            assert is_good, f"rank {rank} failed:\n{results[rank]}"
+    return [results[rank] for rank in range(len(pipes))]
+
+
+@pytest.fixture
+def run_ranks(tmp_path: Path) -> Callable[..., list[Any]]:
+    """run_ranks(function, size, *args): function(world, *args) in `size` gloo processes; their results by rank.
+
+    `function` is a module-level function whose result pickles without torch (arrays, numbers).
+    """
+    context = multiprocessing.get_context("forkserver")  # imports torch once for all ranks of all tests
+    context.set_forkserver_preload(["torch", "torch.distributed"])
+
+    def run(function: Callable[..., Any], size: int, *args: Any, timeout: float = 120.0) -> list[Any]:
+        meeting = tmp_path / f"ranks-{size}"  # a file instead of a port: nothing to collide with
+        processes, pipes = [], []
+        for rank in range(size):
+            world = World(rank=rank, size=size, local_rank=rank, device=CPU, rendezvous=meeting.as_uri())
+            receiver, sender = context.Pipe(duplex=False)
+            process = context.Process(target=_rank_main, args=(function, world, args, sender), daemon=True)
+            process.start()
+            sender.close()
+            processes.append(process)
+            pipes.append(receiver)
+        try:
+            return _collect(pipes, timeout)
+        finally:
+            for process in processes:
+                process.join(5)
+                if process.is_alive():
+                    process.terminate()
+
+    return run
+
+
+@pytest.fixture
+def count_collectives() -> Callable[[], CollectiveCounter]:
+    """A context manager whose `names` lists the collectives run inside it."""
+    return CollectiveCounter
