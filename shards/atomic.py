@@ -1,0 +1,34 @@
+"""Files that appear whole or not at all: written under a temporary name, flushed to disk, then renamed."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+TEMPORARY = ".tmp-"
+
+
+def temporary_beside(path: Path) -> Path:
+    """A name in the same folder that no other process uses, on this machine or another one."""
+    return path.with_name(f"{path.name}{TEMPORARY}{socket.gethostname()}-{os.getpid()}")
+
+
+def write_whole(path: Path, content: bytes, *, temporary: Path | None = None) -> None:
+    """Write a file so that a crash leaves the old one or the new one, never a part."""
+    temporary = temporary or temporary_beside(path)
+    with temporary.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Flush a folder's entries, so that renames survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,75 @@
+"""What the subcommands share: help that keeps its line breaks, the worker count, one line per finished set."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from concurrent.futures import Executor
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+from shards.build import Pool
+from shards.manifest import Manifest
+from shards.workers import local_pool
+
+MB = 1e6
+
+
+class Subparsers(Protocol):
+    """What argparse's `add_subparsers` returns, as far as it is used here."""
+
+    def add_parser(self, name: str, **kwargs: object) -> argparse.ArgumentParser: ...
+
+
+def add_command(subparsers: Subparsers, name: str, summary: str, *, examples: str) -> argparse.ArgumentParser:
+    """A subcommand whose --help ends with its examples."""
+    return subparsers.add_parser(
+        name,
+        help=summary,
+        description=summary,
+        epilog=f"examples:\n{examples}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def add_workers(parser: argparse.ArgumentParser) -> None:
+    """The --workers flag."""
+    cores = len(os.sched_getaffinity(0))
+    parser.add_argument(
+        "--workers", type=positive, default=cores, metavar="N", help=f"processes (default {cores}: all cores)"
+    )
+
+
+def positive(text: str) -> int:
+    """An argparse type: a whole number above 0."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"must be 1 or more, not {text}")
+    return number
+
+
+def pool_of(num_workers: int) -> Pool:
+    """Opens local worker processes."""
+
+    def open_pool() -> AbstractContextManager[Executor]:
+        return local_pool(num_workers)
+
+    return open_pool
+
+
+def say(text: str) -> None:
+    """A line for the person at the terminal."""
+    print(text, flush=True)
+
+
+def warn(text: str) -> None:
+    """A line that should not be missed, on standard error."""
+    print(f"warning: {text}", file=sys.stderr, flush=True)
+
+
+def summary(manifest: Manifest) -> str:
+    """Samples, classes, shards and size of a set in a few words."""
+    labels = f"{len(manifest.classes)} classes" if manifest.classes else "no labels"
+    megabytes = sum(shard.tar_bytes for shard in manifest.shards) / MB
+    return f"{manifest.num_samples:,} images, {labels}, {len(manifest.shards)} shards, {megabytes:,.1f} MB"

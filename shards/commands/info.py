@@ -1,0 +1,59 @@
+"""`python -m shards info`: what a folder of shards holds."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from shards.commands.common import MB, Subparsers, add_command, say
+from shards.manifest import MANIFEST_NAME
+from shards.shardset import ShardSet, load_shard_set
+
+EXAMPLES = """\
+  python -m shards info data/pets            every split below
+  python -m shards info data/pets/train
+"""
+FIRST_CLASSES = 12
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Declare the command."""
+    parser = add_command(subparsers, "info", "Say what a folder of shards holds.", examples=EXAMPLES)
+    parser.add_argument("dir", type=Path, metavar="DIR", help="a shard set, or a folder of them")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print every shard set in DIR or right below it."""
+    splits = [path.parent for path in sorted(args.dir.glob(f"*/{MANIFEST_NAME}"))]
+    folders = splits if splits and not (args.dir / MANIFEST_NAME).is_file() else [args.dir]
+    for folder in folders:
+        for line in describe(load_shard_set(folder)):
+            say(line)
+    return 0
+
+
+def describe(shard_set: ShardSet) -> list[str]:
+    """A few lines for a person."""
+    sizes = [shard.num_samples for shard in shard_set.shards]
+    total = sum(shard.tar_bytes for shard in shard_set.shards)
+    return [
+        f"{shard_set.root}",
+        f"  images   {shard_set.num_samples:,}",
+        f"  classes  {_classes(shard_set.classes)}",
+        f"  shards   {len(sizes)} x {_range(sizes)} images, {total / MB:,.1f} MB in all",
+        f"  files    {shard_set.shards[0].tar.name} ... {shard_set.shards[-1].tar.name}, each with its .idx",
+        f"  seed     {shard_set.seed}",
+        f"  sha256   {shard_set.fingerprint}",
+    ]
+
+
+def _classes(classes: tuple[str, ...]) -> str:
+    if not classes:
+        return "none: the images have no labels"
+    more = f" ... {classes[-1]}" if len(classes) > FIRST_CLASSES else ""
+    return f"{len(classes)}: {' '.join(classes[:FIRST_CLASSES])}{more}"
+
+
+def _range(sizes: list[int]) -> str:
+    return f"{min(sizes):,}" if min(sizes) == max(sizes) else f"{min(sizes):,}-{max(sizes):,}"

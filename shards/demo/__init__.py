@@ -1,0 +1,1 @@
+"""A labelled picture set drawn by the program itself: nothing to download, shape and texture to learn."""

@@ -1,0 +1,153 @@
+"""Pictures as files: a tree of class folders in ImageFolder's order, or a flat folder without labels.
+
+Only names decide here whether a file is a picture; what its bytes are is found out when it is read. Hidden files and
+folders are skipped.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from shards.errors import ShardError
+from shards.listing import UNLABELLED, Listing, ListingBuilder, SampleRef
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileReader:
+    """Reads samples that are files below `root`."""
+
+    root: Path
+
+    def read(self, sample: SampleRef) -> bytes:
+        """The file's bytes."""
+        with open(f"{self.root}/{sample.name}", "rb", buffering=0) as file:  # noqa: PTH123 - a third of Path's cost
+            return file.read()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassFolders:
+    """A folder whose subfolders are classes.
+
+    `like`, if given, is another such folder whose classes give the labels, as a training split does for its
+    validation split.
+    """
+
+    root: Path
+    like: Path | None = None
+    kind = "class folders"
+
+    @property
+    def description(self) -> str:
+        """For a person."""
+        return f"class folders in {self.root}"
+
+    def scan(self) -> tuple[Listing, list[str]]:
+        """Labels are positions in the sorted list of class folders; see `Source.scan`."""
+        classes, warnings = class_order(subfolders(self.like or self.root))
+        if unknown := sorted(set(subfolders(self.root)) - set(classes)):
+            raise ShardError("classes that the training split does not have", where=self.root, found=", ".join(unknown))
+        builder, num_ignored = ListingBuilder(), 0
+        for label, name in enumerate(classes):
+            before = len(builder)
+            num_ignored += _add_files(builder, self.root, name, label)
+            if len(builder) == before:
+                warnings.append(f"class folder {name!r} holds no pictures; its label {label} stays unused")
+        if not len(builder):
+            raise _no_pictures(self.root)
+        return builder.finish(tuple(classes)), warnings + _ignored(num_ignored)
+
+    def reader(self) -> FileReader:
+        """Reads below the root."""
+        return FileReader(root=self.root)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlatFolder:
+    """A folder of pictures without labels; subfolders, if any, are searched too."""
+
+    root: Path
+    kind = "flat folder"
+
+    def has_top_level_pictures(self) -> bool:
+        """Whether a picture lies directly in the folder."""
+        with os.scandir(self.root) as entries:
+            return any(_is_picture(entry.name) and entry.is_file() for entry in entries)
+
+    @property
+    def description(self) -> str:
+        """For a person."""
+        return f"pictures without labels in {self.root}"
+
+    def scan(self) -> tuple[Listing, list[str]]:
+        """Sorted by name; see `Source.scan`."""
+        builder = ListingBuilder()
+        num_ignored = _add_files(builder, self.root, "", UNLABELLED)
+        if not len(builder):
+            raise _no_pictures(self.root)
+        return builder.finish(), _ignored(num_ignored)
+
+    def reader(self) -> FileReader:
+        """Reads below the root."""
+        return FileReader(root=self.root)
+
+
+def subfolders(root: Path) -> list[str]:
+    """Names of the folders directly in `root`, hidden ones left out, in no order."""
+    with os.scandir(root) as entries:
+        return [entry.name for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
+
+
+def class_order(names: list[str]) -> tuple[list[str], list[str]]:
+    """Class names in label order, and warnings.
+
+    The order is that of sorted strings, as torchvision's ImageFolder has it, except that names which are all whole
+    numbers are sorted as numbers: otherwise folder 10 would get label 2.
+    """
+    if names and all(name.isascii() and name.isdigit() for name in names):
+        ordered = sorted(names, key=lambda name: (int(name), name))
+        if ordered != sorted(names):
+            return ordered, ["class folders are numbers: sorted as numbers, where ImageFolder would sort 10 before 2"]
+    return sorted(names), []
+
+
+def has_pictures(folder: Path) -> bool:
+    """Whether a file named like a picture is somewhere in `folder`."""
+    return next((True for _, name in _walk(folder) if _is_picture(name)), False)
+
+
+def _add_files(builder: ListingBuilder, root: Path, inside: str, label: int) -> int:
+    """Add the pictures below root/inside; returns how many other files were passed over."""
+    num_ignored = 0
+    for folder, name in _walk(root / inside):
+        if _is_picture(name):
+            path = os.path.join(folder, name)  # noqa: PTH118 - millions of times
+            builder.add(os.path.relpath(path, root), size=os.stat(path).st_size, label=label)  # noqa: PTH116
+        else:
+            num_ignored += 1
+    return num_ignored
+
+
+def _walk(top: Path) -> Iterator[tuple[str, str]]:
+    """(folder, file name) of all files below, folders in sorted order and files sorted within them."""
+    for folder, inner, names in os.walk(top, followlinks=True):
+        inner[:] = sorted(name for name in inner if not name.startswith("."))
+        yield from ((folder, name) for name in sorted(names) if not name.startswith("."))
+
+
+def _is_picture(name: str) -> bool:
+    return os.path.splitext(name)[1].lower() in SUFFIXES  # noqa: PTH122 - millions of times
+
+
+def _no_pictures(root: Path) -> ShardError:
+    names = [name for _, name in zip(range(3), (name for _, name in _walk(root)), strict=False)]
+    found = ", ".join(sorted(set(names))) or "nothing"
+    return ShardError("no pictures", where=root, found=found, expected=f"files ending in {' '.join(sorted(SUFFIXES))}")
+
+
+def _ignored(num_ignored: int) -> list[str]:
+    return [f"{num_ignored} files are not named like pictures and were passed over"] if num_ignored else []

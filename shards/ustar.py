@@ -1,0 +1,35 @@
+"""Plain ustar, written by hand: fixed owner, mode and time, so that equal input gives equal bytes.
+
+Own header bytes because tarfile writes PAX extras for a float time and keeps a list of all members in memory.
+Layout of a header: POSIX.1-1988 (ustar), 512 bytes, numbers in octal ASCII.
+"""
+
+from __future__ import annotations
+
+BLOCK = 512
+END_OF_ARCHIVE = bytes(2 * BLOCK)
+MAX_NAME = 100
+
+_MODE_OWNER = b"0000444\0" + b"0000000\0" + b"0000000\0"
+_TIME = b"00000000000\0"
+_MAGIC_TO_END = b"0" + bytes(100) + b"ustar\x0000" + bytes(64) + b"0000000\0" + b"0000000\0" + bytes(155 + 12)
+_NAME_INDEPENDENT_SUM = sum(_MODE_OWNER) + sum(_TIME) + 8 * ord(" ") + sum(_MAGIC_TO_END)
+
+
+def header(name: bytes, size: int) -> bytes:
+    """The 512 header bytes of a regular file of `size` bytes. `name` is at most 100 bytes long."""
+    assert len(name) <= MAX_NAME, name
+    octal_size = b"%011o\0" % size
+    checksum = _NAME_INDEPENDENT_SUM + sum(name) + sum(octal_size)
+    start = name.ljust(MAX_NAME, b"\0") + _MODE_OWNER + octal_size + _TIME
+    return start + b"%06o\0 " % checksum + _MAGIC_TO_END
+
+
+def padding(size: int) -> bytes:
+    """The zero bytes that fill a member of `size` bytes up to a whole block."""
+    return bytes(-size % BLOCK)
+
+
+def member_bytes(size: int) -> int:
+    """Bytes that a member of `size` bytes takes in the archive: header, data, padding."""
+    return BLOCK + size + -size % BLOCK
