@@ -103,3 +103,45 @@ IMAGENET_CROPS = (
     CropGroup(num=2, size=224, min_scale=0.14, max_scale=1.0),
     CropGroup(num=6, size=96, min_scale=0.05, max_scale=0.14),
 )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LoaderOptions:
+    """How shards are read and decoded; only `shuffle_pool` changes the order of the images."""
+
+    threads: int = 0
+    """CPU threads of the pipeline; 0 divides this machine's cores among its ranks."""
+    prefetch: int = 2
+    """Batches prepared ahead."""
+    shuffle_pool: int = 4096
+    """Encoded images held in memory to draw the next one from; the shards are shuffled as a whole already."""
+    reader_prefetch: int = 1
+    """Batches of encoded images read ahead; 2 to 4 hide the latency of network storage."""
+    use_mmap: bool = True
+    """Map the tars into memory; switch off on NFS and Lustre, where one file is then held open per shard."""
+    decode_on: Literal["device", "cpu"] = "device"
+    """Decode where the crops are made, or on the CPU and make the crops on the device."""
+    hardware_decoder_load: float = 0.65
+    """Share of the images given to the JPEG engine of GPUs that have one."""
+    device_padding_mib: int = 16
+    """Device memory per thread reserved for decoding."""
+    host_padding_mib: int = 8
+    """Pinned host memory per thread reserved for decoding."""
+
+    def __post_init__(self) -> None:
+        """Refuse counts below what a pipeline needs."""
+        for name, least in (("threads", 0), ("prefetch", 1), ("shuffle_pool", 1), ("reader_prefetch", 1)):
+            if getattr(self, name) < least:
+                raise PipelineError(
+                    "too small",
+                    where=f"--data.loader.{name.replace('_', '-')}",
+                    found=getattr(self, name),
+                    expected=f"{least} or more",
+                )
+        if not 0 <= self.hardware_decoder_load <= 1:
+            raise PipelineError(
+                "not a share",
+                where="--data.loader.hardware-decoder-load",
+                found=self.hardware_decoder_load,
+                expected="[0, 1]",
+            )

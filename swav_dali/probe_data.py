@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from pipelines.batch import ImageBatch
-from pipelines.images import open_images
+from pipelines.images import ImagePlan, open_images
 from shards.shardset import ShardSet, load_shard_set
 from swav_dali.config import DataConfig, KnnConfig
 from swav_dali.errors import ConfigError
@@ -43,14 +43,11 @@ def _source(shards: ShardSet, data: DataConfig, knn: KnnConfig, world: World) ->
     def images(resize: int, size: int) -> Iterable[ImageBatch]:
         return open_images(
             shards,
-            resize=resize,
-            size=size,
+            ImagePlan(resize=resize, size=size, mean=data.augment.mean, std=data.augment.std),
             batch_size=knn.batch_size,
             rank=world.rank,
             world_size=world.size,
             device=world.device,
-            mean=data.augment.mean,
-            std=data.augment.std,
             options=data.loader,
         )
 

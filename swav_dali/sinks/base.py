@@ -45,12 +45,12 @@ class SinkGroup:
     def record(self, record: Record) -> None:
         """Give one record to every sink."""
         for sink in list(self._sinks):
-            self._guard(sink, lambda sink=sink: sink.record(record))  # type: ignore[misc]
+            self._guard(sink, lambda sink=sink: sink.record(record))
 
     def event(self, event: Event) -> None:
         """Give one event to every sink."""
         for sink in list(self._sinks):
-            self._guard(sink, lambda sink=sink: sink.event(event))  # type: ignore[misc]
+            self._guard(sink, lambda sink=sink: sink.event(event))
 
     def close(self) -> None:
         """Close every sink."""

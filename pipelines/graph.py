@@ -1,0 +1,117 @@
+"""The DALI graph of training: read, decode once, cut and distort every crop, normalize.
+
+One function for both devices; only the decoder and the crop operators differ. All random numbers are drawn on the
+CPU by named operators (pipelines.exact.draw_parameters), so both qualities and both devices see the same ones and
+a checkpoint restores them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from nvidia.dali import fn, pipeline_def, types
+from nvidia.dali.data_node import DataNode
+from nvidia.dali.pipeline import Pipeline
+
+from pipelines.config import Augmentation, CropGroup, LoaderOptions, Quality
+from pipelines.exact import draw_parameters, exact_crops
+from pipelines.fast import fast_crops
+from pipelines.reader import ReadPlan, read
+
+DaliDevice = Literal["cpu", "gpu"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CropPlan:
+    """What is made of every image.
+
+    Attributes:
+        crops: groups, in the order of the outputs.
+        augment: probabilities, ranges, mean and std.
+        quality: arithmetic of the distortions.
+        device: where crops are made.
+        options: decoder knobs.
+    """
+
+    crops: tuple[CropGroup, ...]
+    augment: Augmentation
+    quality: Quality
+    device: DaliDevice
+    options: LoaderOptions
+
+
+def training_pipeline(
+    reading: ReadPlan,
+    plan: CropPlan,
+    *,
+    batch_size: int,
+    seed: int,
+    threads: int,
+    device_id: int | None,
+    checkpoint: bytes | None = None,
+) -> Pipeline:
+    """An unbuilt pipeline: one output per crop group, (num, size, size, 3) per image, then label digits and source.
+
+    Args:
+        reading: what this rank reads.
+        plan: what it makes of it.
+        batch_size: images per batch.
+        seed: of the augmentations; differs between ranks.
+        threads: CPU threads.
+        device_id: CUDA device, None without one.
+        checkpoint: state to continue from.
+    """
+    return _training_graph(
+        reading,
+        plan,
+        batch_size=batch_size,
+        seed=seed,
+        num_threads=threads,
+        device_id=device_id,
+        prefetch_queue_depth=plan.options.prefetch,
+        enable_checkpointing=True,
+        checkpoint=checkpoint,
+    )
+
+
+@pipeline_def(enable_conditionals=True)
+def _training_graph(reading: ReadPlan, plan: CropPlan) -> tuple[DataNode, ...]:
+    encoded, digits, source = read(reading)
+    images = decode(encoded, plan.device, plan.options)
+    parameters = draw_parameters(
+        fn.peek_image_shape(encoded, adjust_orientation=False), crops=plan.crops, augment=plan.augment
+    )
+    return (*make_crops(images, parameters, plan), digits, source)
+
+
+def make_crops(images: DataNode, parameters: Sequence[DataNode], plan: CropPlan) -> list[DataNode]:
+    """One node per group, (num, size, size, 3) float32 per image, by the quality of `plan`."""
+    if plan.quality == "fast" or plan.device == "gpu":
+        return fast_crops(images, parameters, crops=plan.crops, augment=plan.augment, device=plan.device)
+    return exact_crops(images, parameters, crops=plan.crops, augment=plan.augment)
+
+
+def decode(encoded: DataNode, device: DaliDevice, options: LoaderOptions) -> DataNode:
+    """RGB uint8 (height, width, 3) on `device`, the pixels PIL gives: EXIF orientation is not applied."""
+    if device == "cpu":
+        return _decode_on_cpu(encoded)
+    if options.decode_on == "cpu":
+        return _decode_on_cpu(encoded).gpu()
+    return fn.decoders.image(
+        encoded,
+        device="mixed",
+        output_type=types.RGB,
+        adjust_orientation=False,
+        jpeg_fancy_upsampling=True,  # libjpeg's chroma; the default is nearest and shifts colours
+        hw_decoder_load=options.hardware_decoder_load,
+        device_memory_padding=options.device_padding_mib * 2**20,
+        host_memory_padding=options.host_padding_mib * 2**20,
+    )
+
+
+def _decode_on_cpu(encoded: DataNode) -> DataNode:
+    return fn.decoders.image(
+        encoded, device="cpu", output_type=types.RGB, adjust_orientation=False, jpeg_fancy_upsampling=True
+    )

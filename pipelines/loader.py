@@ -1,0 +1,237 @@
+"""Multi-crop batches of one rank from its part of a shard set, endlessly, and resumable with the same bits.
+
+DALI keeps the position and all random states; this file keeps the epoch. A rank's epoch is `steps_per_epoch`
+batches on every rank; what DALI's reader counts beyond that (its padded last batch) is run and dropped, so that
+the next epoch starts where the reader's does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import nvidia.dali
+import torch
+
+from pipelines.batch import MultiCropBatch
+from pipelines.config import Augmentation, CropGroup, LoaderOptions, Quality
+from pipelines.errors import LoaderStateError
+from pipelines.graph import CropPlan, training_pipeline
+from pipelines.reader import parse_ids, parse_labels, plan_reading
+from pipelines.seeds import stream_seeds
+from pipelines.steps import native_batches, steps_per_epoch
+from pipelines.stream import Stream
+from pipelines.tensors import as_tensor, crop_view
+from shards.shardset import ShardSet
+
+_PLACES = ("threads", "prefetch", "reader_prefetch", "use_mmap", "device_padding_mib", "host_padding_mib")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Layout:
+    shards: ShardSet
+    plan: CropPlan
+    batch_size: int
+    rank: int
+    world_size: int
+    seed: int
+    device: torch.device
+    threads: int
+
+
+def open_loader(
+    shards: ShardSet,
+    *,
+    crops: tuple[CropGroup, ...],
+    augment: Augmentation,
+    quality: Quality,
+    batch_size: int,
+    rank: int,
+    world_size: int,
+    seed: int,
+    device: torch.device,
+    options: LoaderOptions,
+) -> DaliLoader:
+    """The training loader of one rank; cheap until its first batch.
+
+    Args:
+        shards: read by all ranks.
+        crops: crop groups.
+        augment: distortions.
+        quality: arithmetic of the distortions.
+        batch_size: images per step on this rank.
+        rank: this rank.
+        world_size: ranks.
+        seed: of the run; every rank derives its own.
+        device: where batches are wanted.
+        options: how to read; threads must be set.
+
+    Raises:
+        PipelineError: the data set is smaller than one global batch.
+    """
+    plan = CropPlan(
+        crops=crops,
+        augment=augment,
+        quality=quality,
+        device="gpu" if device.type == "cuda" else "cpu",
+        options=options,
+    )
+    return DaliLoader(
+        _Layout(
+            shards=shards,
+            plan=plan,
+            batch_size=batch_size,
+            rank=rank,
+            world_size=world_size,
+            seed=seed,
+            device=device,
+            threads=max(options.threads, 1),
+        )
+    )
+
+
+class DaliLoader:
+    """See pipelines.batch.Loader; made by `open_loader`."""
+
+    def __init__(self, layout: _Layout) -> None:
+        """Stand at the beginning of epoch 0."""
+        self._layout = layout
+        sizes = {
+            "num_samples": layout.shards.num_samples,
+            "world_size": layout.world_size,
+            "batch_size": layout.batch_size,
+        }
+        self._steps = steps_per_epoch(**sizes)
+        self._dropped = native_batches(**sizes) - self._steps
+        self._stream: Stream | None = None
+        self._blob: bytes | None = None
+        self._first_epoch = self._epoch = self._step = 0
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches per epoch, on every rank."""
+        return self._steps
+
+    @property
+    def batch_size(self) -> int:
+        """Images per step on this rank."""
+        return self._layout.batch_size
+
+    @property
+    def epoch(self) -> int:
+        """The epoch of the next batch."""
+        return self._epoch
+
+    @property
+    def step_in_epoch(self) -> int:
+        """Batches of that epoch already yielded."""
+        return self._step
+
+    def __iter__(self) -> Iterator[MultiCropBatch]:
+        """The rest of the current epoch; raises SampleError for a sample that cannot be decoded."""
+        while self._step < self._steps:
+            outputs = self._open().run()
+            self._step += 1
+            yield self._batch(outputs)
+        for _ in range(self._dropped):
+            self._open().run()
+        self._epoch, self._step = self._epoch + 1, 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """The position after the last batch yielded, DALI's own state, and what both belong to."""
+        return {
+            "epoch": self._epoch,
+            "step_in_epoch": self._step,
+            "first_epoch": self._first_epoch,
+            "blob": self._blob if self._stream is None else self._stream.checkpoint(),
+            "fingerprint": self._fingerprint(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from `state`.
+
+        Raises:
+            LoaderStateError: it belongs to other shards, another graph, rank or DALI; each difference is named.
+        """
+        ours, theirs = self._fingerprint(), state["fingerprint"]
+        differing = [
+            f"{key} {theirs.get(key)} -> {ours.get(key)}"
+            for key in sorted(ours.keys() | theirs.keys())
+            if ours.get(key) != theirs.get(key)
+        ]
+        if differing:
+            raise LoaderStateError(
+                "the saved data position belongs to another pipeline",
+                where="loader state",
+                found="; ".join(differing),
+                fix="restore the old setting, or start another run with --name",
+            )
+        self.close()
+        self._epoch, self._step = int(state["epoch"]), int(state["step_in_epoch"])
+        self._first_epoch, self._blob = int(state["first_epoch"]), state["blob"]
+
+    def start_epoch(self, epoch: int) -> None:
+        """Stand at the beginning of `epoch`; order and distortions depend on the seed, the rank and `epoch`."""
+        self.close()
+        self._blob = None
+        self._first_epoch = self._epoch = epoch
+        self._step = 0
+
+    def close(self) -> None:
+        """Release the pipeline; iterating again opens it anew, from the last state."""
+        if self._stream is not None:
+            self._blob = self._stream.checkpoint()
+            self._stream.close()
+            self._stream = None
+
+    def _open(self) -> Stream:
+        if self._stream is None:
+            self._stream = Stream(self._pipeline(), self._layout.device)
+        return self._stream
+
+    def _pipeline(self) -> Any:
+        layout = self._layout
+        seeds = stream_seeds(layout.seed, epoch=self._first_epoch, rank=layout.rank)
+        reading = plan_reading(
+            layout.shards,
+            rank=layout.rank,
+            world_size=layout.world_size,
+            seed=seeds.pool,
+            shuffle_seed=seeds.tars,
+            options=layout.plan.options,
+        )
+        return training_pipeline(
+            reading,
+            layout.plan,
+            batch_size=layout.batch_size,
+            seed=seeds.crops,
+            threads=layout.threads,
+            device_id=layout.device.index if layout.device.type == "cuda" else None,
+            checkpoint=self._blob,
+        )
+
+    def _batch(self, outputs: Any) -> MultiCropBatch:
+        *groups, digits, source = outputs
+        return MultiCropBatch(
+            groups=tuple(crop_view(group) for group in groups),
+            labels=parse_labels(as_tensor(digits), is_labelled=self._layout.shards.is_labelled),
+            sample_ids=parse_ids(as_tensor(source)),
+        )
+
+    def _fingerprint(self) -> dict[str, Any]:
+        layout = self._layout
+        options = {key: value for key, value in asdict(layout.plan.options).items() if key not in _PLACES}
+        return {
+            "world_size": layout.world_size,
+            "rank": layout.rank,
+            "batch_size": layout.batch_size,
+            "seed": layout.seed,
+            "shards": layout.shards.fingerprint,
+            "crops": repr(layout.plan.crops),
+            "augment": repr(layout.plan.augment),
+            "quality": layout.plan.quality,
+            "device": layout.plan.device,
+            "options": repr(options),
+            "dali": nvidia.dali.__version__,
+        }
