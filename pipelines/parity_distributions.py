@@ -99,4 +99,4 @@ def _hue_and_saturation(pixels: Array) -> tuple[Array, Array]:
 def _sharpness(pixels: Array) -> Array:
     """Log of the mean absolute difference of neighbouring pixels."""
     step = np.abs(np.diff(pixels, axis=1)).mean((1, 2, 3)) + np.abs(np.diff(pixels, axis=2)).mean((1, 2, 3))
-    return np.log(step + 1e-3)
+    return np.asarray(np.log(step + 1e-3))

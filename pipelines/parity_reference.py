@@ -32,7 +32,7 @@ _ADJUST = (
 
 
 def torchvision_crops(image: Array, rows: Array, size: int, *, path: Path = "pillow") -> Array:
-    """Every crop of uint8 `image` (height, width, 3) that `rows` (num, COLUMNS) describe: uint8 (num, size, size, 3)."""
+    """Every crop of uint8 `image` (height, width, 3) that `rows` (num, COLUMNS) describe: (num, size, size, 3)."""
     return np.stack([_crop(Image.fromarray(image), row, size, path) for row in rows])
 
 
