@@ -1,7 +1,8 @@
-"""Shared by the tests of the training core: several real ranks on one machine, and a count of collectives."""
+"""Shared by the tests of the training core: several real ranks on one machine."""
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import traceback
 from collections.abc import Callable
@@ -11,24 +12,10 @@ from typing import Any
 
 import pytest
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from swav_dali.world import World, process_group
 
 CPU = torch.device("cpu")
-
-
-class CollectiveCounter(TorchDispatchMode):
-    """Names of the c10d operators that run inside the block."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.names: list[str] = []
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func.namespace == "c10d":
-            self.names.append(func.__name__)
-        return func(*args, **(kwargs or {}))
 
 
 def _rank_main(function: Callable[..., Any], world: World, args: tuple[Any, ...], results: Connection) -> None:
@@ -61,9 +48,10 @@ def run_ranks(tmp_path: Path) -> Callable[..., list[Any]]:
     """
     context = multiprocessing.get_context("forkserver")  # imports torch once for all ranks of all tests
     context.set_forkserver_preload(["torch", "torch.distributed"])
+    calls = itertools.count()
 
     def run(function: Callable[..., Any], size: int, *args: Any, timeout: float = 120.0) -> list[Any]:
-        meeting = tmp_path / f"ranks-{size}"  # a file instead of a port: nothing to collide with
+        meeting = tmp_path / f"meeting-{next(calls)}"  # a file instead of a port: nothing to collide with
         processes, pipes = [], []
         for rank in range(size):
             world = World(rank=rank, size=size, local_rank=rank, device=CPU, rendezvous=meeting.as_uri())
@@ -82,9 +70,3 @@ def run_ranks(tmp_path: Path) -> Callable[..., list[Any]]:
                     process.terminate()
 
     return run
-
-
-@pytest.fixture
-def count_collectives() -> Callable[[], CollectiveCounter]:
-    """A context manager whose `names` lists the collectives run inside it."""
-    return CollectiveCounter
