@@ -6,6 +6,7 @@ returns the distance to the pattern's edge in cells, positive inside. Distances 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -40,7 +41,7 @@ def bricks(u: Field, v: Field) -> Field:
     """Long stones in shifted rows, with joints."""
     row = np.floor(v)
     along = u * _HALF + _HALF * _odd(row)
-    gap = np.minimum(_HALF - np.abs(_centred(v)), _ONE - _TWO * np.abs(_centred(along)))
+    gap: Field = np.minimum(_HALF - np.abs(_centred(v)), _ONE - _TWO * np.abs(_centred(along)))
     return gap - np.float32(0.09)
 
 
@@ -90,24 +91,26 @@ def crosses(u: Field, v: Field) -> Field:
     """Plus signs, each turned its own way."""
     x, y, size = _scatter(u, v)
     x, y = np.abs(x), np.abs(y)
-    return np.minimum(size * np.float32(0.095) - np.minimum(x, y), size * np.float32(0.42) - np.maximum(x, y))
+    edge: Field = np.minimum(size * np.float32(0.095) - np.minimum(x, y), size * np.float32(0.42) - np.maximum(x, y))
+    return edge
 
 
 def triangles(u: Field, v: Field) -> Field:
     """Equilateral triangles, each turned its own way."""
     x, y, size = _scatter(u, v)
-    return size * np.float32(0.2) - np.maximum(-y, np.abs(x) * _ROOT3 * _HALF + y * _HALF)
+    outwards: Field = np.maximum(-y, np.abs(x) * _ROOT3 * _HALF + y * _HALF)
+    return size * np.float32(0.2) - outwards
 
 
 def stars(u: Field, v: Field) -> Field:
     """Five-pointed stars, each turned its own way."""
     x, y, size = _scatter(u, v)
-    sector = np.float32(2 * np.pi / _STAR_POINTS)
-    turned: Field = np.arctan2(y, x)
-    angle: Field = np.abs(_centred(turned / sector + _HALF)) * sector
+    sector = np.float32(2 * math.pi / _STAR_POINTS)
+    turned: Field = np.abs(_centred(_angle(x, y) / sector + _HALF))
+    angle = turned * sector
     radius = _length(x, y)
-    edge: Field = radius * (np.cos(angle) + np.float32(1.35) * np.sin(angle))
-    return (size * np.float32(0.43) - edge) * np.float32(0.6)
+    outwards: Field = radius * (np.cos(angle) + np.float32(1.35) * np.sin(angle))
+    return (size * np.float32(0.43) - outwards) * np.float32(0.6)
 
 
 PATTERNS: dict[str, Pattern] = {
@@ -134,6 +137,10 @@ def cell_noise(u: Field, v: Field, salt: float) -> Field:
     product = np.sin(np.floor(u) * np.float32(12.9898) + np.floor(v) * np.float32(78.233) + np.float32(salt))
     product *= np.float32(437.585)
     return product - np.floor(product)
+
+
+def _angle(x: Field, y: Field) -> Field:
+    return np.arctan2(y, x, dtype=np.float32)
 
 
 def _odd(row: Field) -> Field:
