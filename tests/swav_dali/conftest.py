@@ -6,7 +6,7 @@ import itertools
 import multiprocessing
 import traceback
 from collections.abc import Callable
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -28,16 +28,14 @@ def _rank_main(function: Callable[..., Any], world: World, args: tuple[Any, ...]
 
 
 def _collect(pipes: list[Connection], timeout: float) -> list[Any]:
-    """Results in rank order; stops at the first rank that fails, hangs or dies."""
-    results: dict[int, Any] = {}
-    while len(results) < len(pipes):
-        ready = wait([pipe for rank, pipe in enumerate(pipes) if rank not in results], timeout)
-        assert ready, f"no rank answered within {timeout} s; ranks {sorted(results)} had"
-        for pipe in ready:
-            rank = pipes.index(pipe)  # type: ignore[arg-type]
-            is_good, results[rank] = pipe.recv()  # type: ignore[union-attr]
-            assert is_good, f"rank {rank} failed:\n{results[rank]}"
-    return [results[rank] for rank in range(len(pipes))]
+    """Results in rank order, once every rank has answered; fails with what each failing rank said."""
+    answers = []
+    for rank, pipe in enumerate(pipes):
+        assert pipe.poll(timeout), f"rank {rank} said nothing for {timeout} s"
+        answers.append(pipe.recv())
+    failures = [f"rank {rank}:\n{text}" for rank, (is_good, text) in enumerate(answers) if not is_good]
+    assert not failures, "\n".join(failures)
+    return [result for _, result in answers]
 
 
 @pytest.fixture
@@ -46,8 +44,8 @@ def run_ranks(tmp_path: Path) -> Callable[..., list[Any]]:
 
     `function` is a module-level function whose result pickles without torch (arrays, numbers).
     """
-    context = multiprocessing.get_context("forkserver")  # imports torch once for all ranks of all tests
-    context.set_forkserver_preload(["torch", "torch.distributed"])
+    context = multiprocessing.get_context("forkserver")  # imports once for all ranks of all tests
+    context.set_forkserver_preload(["torch", "torch._dynamo", "numpy", "pytest"])  # an optimizer imports _dynamo
     calls = itertools.count()
 
     def run(function: Callable[..., Any], size: int, *args: Any, timeout: float = 120.0) -> list[Any]:
