@@ -85,7 +85,7 @@ def train_step(
     )
     loss = swapped_loss(scores, codes, options.assign_crops, options.temperature)
     optimizer.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     if freeze_prototypes:
         model.prototypes.weight.grad = None
     optimizer.step()
