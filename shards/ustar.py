@@ -12,7 +12,7 @@ MAX_NAME = 100
 
 _MODE_OWNER = b"0000444\0" + b"0000000\0" + b"0000000\0"
 _TIME = b"00000000000\0"
-_MAGIC_TO_END = b"0" + bytes(100) + b"ustar\x0000" + bytes(64) + b"0000000\0" + b"0000000\0" + bytes(155 + 12)
+_MAGIC_TO_END = b"0" + bytes(100) + b"ustar\x0000" + bytes(64 + 16 + 155 + 12)
 _NAME_INDEPENDENT_SUM = sum(_MODE_OWNER) + sum(_TIME) + 8 * ord(" ") + sum(_MAGIC_TO_END)
 
 

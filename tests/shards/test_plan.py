@@ -1,0 +1,61 @@
+"""Planning as properties over sizes: nothing lost or doubled, even shards, the same for the same seed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from shards.build import BuildOptions, plan_build
+from shards.listing import Listing, ListingBuilder
+from shards.manifest import Manifest
+from shards.plan import count_shards, make_plan, shuffled
+from shards.sources.folders import ClassFolders
+
+
+def listing(count: int, size: int = 1000) -> Listing:
+    builder = ListingBuilder()
+    for number in range(count):
+        builder.add(f"c/{number}.jpg", size=size, label=number % 3)
+    return builder.finish(("a", "b", "c"))
+
+
+@pytest.mark.parametrize("count", [1, 2, 63, 64, 129, 1000])
+@pytest.mark.parametrize("shard_mib", [0.01, 0.1, 256])
+def test_every_sample_is_in_one_shard_and_shards_differ_by_one_at_most(count: int, shard_mib: float) -> None:
+    plan = make_plan(listing(count), seed=3, shard_mib=shard_mib)
+    rows = np.concatenate([plan.rows(shard) for shard in range(plan.num_shards)])
+    assert sorted(rows.tolist()) == list(range(count))
+    sizes = np.diff(plan.bounds)
+    assert sizes.max() - sizes.min() <= 1
+    assert sizes.min() >= 1
+
+
+def test_order_depends_on_the_seed_only() -> None:
+    assert shuffled(500, 1).tolist() == shuffled(500, 1).tolist()
+    assert shuffled(500, 1).tolist() != shuffled(500, 2).tolist()
+
+
+def test_order_for_seed_zero_is_pinned_so_that_old_builds_can_be_repeated() -> None:
+    assert shuffled(10, 0).tolist() == [3, 2, 1, 8, 6, 0, 7, 4, 5, 9]
+
+
+@pytest.mark.parametrize(
+    ("num_samples", "num_bytes", "expected"),
+    [(1_281_167, 150 * 10**9, 559), (2400, 130 * 10**6, 8), (500, 10**7, 7), (50, 10**6, 1), (3, 10**12, 3)],
+)
+def test_number_of_shards_follows_the_size_but_small_sets_get_several(
+    num_samples: int, num_bytes: int, expected: int
+) -> None:
+    assert count_shards(num_samples, num_bytes, 256) == expected
+
+
+def test_estimate_is_exact_when_sizes_are_known(
+    tmp_path: Path, tree: Path, run_build: Callable[..., tuple[Manifest, bool]]
+) -> None:
+    source = ClassFolders(root=tree)
+    manifest, _ = run_build(source, tmp_path / "out")
+    written = sum(shard.tar_bytes for shard in manifest.shards)
+    assert plan_build(source, BuildOptions()).plan.estimated_bytes == written
