@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numba import njit, types
+from numba import types
 from numba.np.numpy_support import carray
 
 from pipelines import exact_parameters as p
 from pipelines.kernels_blur import blur
-from pipelines.kernels_cache import compiled_pointer
+from pipelines.kernels_cache import compiled, compiled_entry
 from pipelines.kernels_color import grayscale, jitter
 from pipelines.kernels_finish import FLOAT32, finish
 from pipelines.kernels_resize import resize_window
@@ -28,7 +28,7 @@ TOP, LEFT, HEIGHT, WIDTH, FLIP = p.TOP, p.LEFT, p.HEIGHT, p.WIDTH, p.FLIP
 JITTER, ORDER, BRIGHTNESS, HUE, GRAY, SIGMA = p.JITTER, p.ORDER, p.BRIGHTNESS, p.HUE, p.GRAY, p.SIGMA
 
 
-@njit(nogil=True)  # without a cache of its own: numba would not see changes in the other kernel files
+@compiled
 def write_crop(image: Any, row: Any, affine: Any, kind: int, out: Any) -> None:
     """Write one crop.
 
@@ -53,7 +53,7 @@ def write_crop(image: Any, row: Any, affine: Any, kind: int, out: Any) -> None:
 
 
 def _write_group(sources: int) -> Any:
-    """The entry point, cached under the state of all kernel files: numba itself looks at this file's date only."""
+    """The entry point, kept on disk under the state of all kernel files: numba looks at this file's date only."""
 
     def write_group(
         image: Any, height: int, width: int, rows: Any, num: int, affine: Any, kind: int, out: Any, size: int
@@ -72,7 +72,7 @@ def _write_group(sources: int) -> Any:
                 write_crop(pixels, parameters[crop], scales, kind, halves[crop])
 
     pointer, count = types.voidptr, types.intp
-    return compiled_pointer(
+    return compiled_entry(
         write_group, types.void(pointer, count, count, pointer, count, pointer, count, pointer, count)
     )
 
