@@ -10,18 +10,24 @@ import re
 from collections.abc import Callable
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from shards import out_folder
 from shards.atomic import write_whole
+from shards.duplicates import duplicates_written, without_duplicates
 from shards.errors import ShardError
+from shards.judge import Event, Judge
 from shards.listing import Listing
 from shards.lock import hold_lock
 from shards.manifest import MANIFEST_NAME, Manifest, read_manifest
+from shards.pictures.troubles import Trouble
 from shards.plan import DEFAULT_SHARD_MIB, Plan, fingerprint, make_plan
+from shards.policy import Action
 from shards.progress import State, open_display
+from shards.quarantine import file_name, tidy
 from shards.record import BUILD_FOLDER, ShardRecord
+from shards.report import DROPPED, ERRORS_NAME, num_dropped, write_errors
 from shards.shard_task import ShardTask, stem_of
 from shards.sources.base import Source
 from shards.workers import run_tasks
@@ -39,12 +45,14 @@ class BuildOptions:
         name: first part of the shard file names.
         seed: of the global shuffle.
         shard_mib: wished size of a shard in MiB.
+        judge: checks every picture and decides what is written.
         overwrite: whether another shard set in the output folder may be replaced.
     """
 
     name: str = "shard"
     seed: int = 0
     shard_mib: float = DEFAULT_SHARD_MIB
+    judge: Judge = field(default_factory=Judge)
     overwrite: bool = False
 
     def __post_init__(self) -> None:
@@ -58,7 +66,7 @@ class BuildOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """A source with its plan: what `plan_build` hands to `build`."""
+    """A source with its plan: what `plan_build` hands to `build`. `events` are of pictures left out of the plan."""
 
     source: Source
     listing: Listing
@@ -66,6 +74,7 @@ class Job:
     options: BuildOptions
     fingerprint: str
     warnings: tuple[str, ...]
+    events: tuple[Event, ...]
 
     @property
     def stems(self) -> list[str]:
@@ -81,13 +90,20 @@ class Job:
             first=int(self.plan.bounds[number]),
             samples=self.listing.take(self.plan.rows(number)),
             reader=self.source.reader(),
+            judge=self.options.judge,
             plan=self.fingerprint,
         )
 
 
 def plan_build(source: Source, options: BuildOptions) -> Job:
-    """Scan the source and decide which sample goes where; writes nothing."""
+    """Scan the source and decide which sample goes where; writes nothing.
+
+    Reads pictures only if the policy for duplicates leaves them out, since the plan is made of what is left.
+    """
     listing, warnings = source.scan()
+    events: list[Event] = []
+    if (action := options.judge.policy.actions[Trouble.DUPLICATE]) != Action.KEEP:
+        listing, events = without_duplicates(source, listing, action)
     plan = make_plan(listing, seed=options.seed, shard_mib=options.shard_mib)
     if plan.num_shards > MANY_SHARDS:
         warnings = [*warnings, f"{plan.num_shards} shards are slow to open: raise --shard-mib to have fewer"]
@@ -96,8 +112,9 @@ def plan_build(source: Source, options: BuildOptions) -> Job:
         listing=listing,
         plan=plan,
         options=options,
-        fingerprint=fingerprint(listing, plan, f"1 {options.name} {options.seed}"),
+        fingerprint=fingerprint(listing, plan, f"1 {options.name} {options.seed} {options.judge.describe()}"),
         warnings=tuple(warnings),
+        events=tuple(events),
     )
 
 
@@ -129,10 +146,21 @@ def build(job: Job, out: Path, *, pool: Pool, num_in_flight: int, title: str = "
         missing = [number for number in range(job.plan.num_shards) if number not in done]
         out_folder.check_space(out, job.plan.estimated_bytes * len(missing) // job.plan.num_shards)
         _write(job, out, done, missing, pool, num_in_flight, title)
-        out_folder.remove_strangers(out, job.options.name, job.stems)
-        manifest = _manifest(job, [done[number] for number in range(job.plan.num_shards)])
-        write_whole(out / MANIFEST_NAME, manifest.to_bytes())
-        return manifest, True
+        return _finish(job, out, [done[number] for number in range(job.plan.num_shards)]), True
+
+
+def _finish(job: Job, out: Path, records: list[ShardRecord]) -> Manifest:
+    """Write errors.jsonl and, last of all, the manifest."""
+    out_folder.remove_strangers(out, job.options.name, job.stems)
+    found = [event for record in records for event in record.events]
+    events = [*job.events, *found, *duplicates_written(job.listing, job.plan, records)]
+    tidy(out, {file_name(event["key"], event["name"]) for event in found if event["action"] == DROPPED})
+    write_errors(out, events)
+    manifest = _manifest(job, records, num_dropped(events))
+    if not manifest.num_samples:
+        raise ShardError("no picture is left after checking", where=out, fix=f"see {out / ERRORS_NAME}")
+    write_whole(out / MANIFEST_NAME, manifest.to_bytes())
+    return manifest
 
 
 def _write(
@@ -164,11 +192,18 @@ def _state(job: Job, done: dict[int, ShardRecord], in_flight: int) -> State:
     )
 
 
-def _manifest(job: Job, records: list[ShardRecord]) -> Manifest:
+def _manifest(job: Job, records: list[ShardRecord], num_dropped: int) -> Manifest:
+    pictures = {"bytes_in": sum(r.bytes_in for r in records), "bytes_out": sum(r.bytes_out for r in records)}
     return Manifest(
         name=job.options.name,
         seed=job.options.seed,
         classes=job.listing.classes,
-        shards=tuple(record.entry for record in records),
-        build={"plan": job.fingerprint, "source": job.source.kind},
+        shards=tuple(record.entry for record in records if record.entry.num_samples),
+        num_dropped=num_dropped,
+        build={
+            "plan": job.fingerprint,
+            "source": job.source.kind,
+            "checks": job.options.judge.describe(),
+            "pictures": pictures,
+        },
     )

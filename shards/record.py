@@ -11,9 +11,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from shards.judge import Event
 from shards.manifest import ShardEntry, sha256_of
 
 BUILD_FOLDER = ".build"
+NO_DIGEST = 32 * "0"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,11 +26,19 @@ class ShardRecord:
         plan: fingerprint of the plan and options that it was written for.
         number: the shard's position.
         entry: what the manifest will say about it.
+        events: every trouble met, as in errors.jsonl.
+        digests: of each planned sample in turn, the first 32 hex digits of its sha256, or zeros if it was left out.
+        bytes_in: of the pictures kept, as the source has them.
+        bytes_out: of the same pictures, as they were written.
     """
 
     plan: str
     number: int
     entry: ShardEntry
+    events: list[Event]
+    digests: str
+    bytes_in: int
+    bytes_out: int
 
     def to_bytes(self) -> bytes:
         """The record as a JSON file."""
@@ -50,7 +60,9 @@ def read_record(path: Path) -> ShardRecord | None:
 
 
 def is_intact(out: Path, entry: ShardEntry) -> bool:
-    """Whether the shard's files are there with the sizes and the index that the entry names."""
+    """Whether the shard's files are there with the sizes and the index that the entry names; none if it is empty."""
+    if entry.num_samples == 0:
+        return True
     tar, idx = out / entry.tar, out / entry.idx
     return (
         tar.is_file()

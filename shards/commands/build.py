@@ -5,9 +5,16 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from shards.build import BuildOptions, build, plan_build
-from shards.commands.common import Subparsers, add_command, add_workers, pool_of, say, summary, warn
+from shards.build import BuildOptions, Job, build, plan_build
+from shards.commands.common import MB, Subparsers, add_command, add_workers, pool_of, positive, say, summary, warn
+from shards.judge import Judge
+from shards.manifest import Manifest
+from shards.pictures.inspect import DEFAULT_MAX_PIXELS
+from shards.pictures.resize import Resize
+from shards.pictures.troubles import EXPLANATIONS, Trouble
 from shards.plan import DEFAULT_SHARD_MIB
+from shards.policy import DEFAULTS, allowed_actions, parse_policy
+from shards.report import ERRORS_NAME, read_errors, summary_lines
 from shards.sources.recognise import recognise
 
 EXAMPLES = """\
@@ -15,6 +22,11 @@ EXAMPLES = """\
   python -m shards build photos/ data/photos       a flat folder without labels
   python -m shards build pets/ data/pets --seed 7 --shard-mib 64 --workers 8
 """
+TROUBLES = "troubles, the default action and what else is allowed:\n" + "\n".join(
+    f"  {trouble:<13} {DEFAULTS[trouble]:<10} ({'|'.join(allowed_actions(trouble))}) {EXPLANATIONS[trouble]}"
+    for trouble in Trouble
+)
+DROPPED_EXIT_CODE = 3
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -26,30 +38,73 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument("out", type=Path, metavar="OUT", help="folder for the shards; a split gets a folder in it")
     add_build_flags(parser)
     add_workers(parser)
+    parser.epilog = f"{parser.epilog}\n{TROUBLES}"
     parser.set_defaults(run=run)
 
 
 def add_build_flags(parser: argparse.ArgumentParser) -> None:
     """The flags that decide what the shards look like."""
-    parser.add_argument("--seed", type=int, default=0, help="of the global shuffle (default 0)")
-    parser.add_argument("--name", default="shard", help="first part of the file names (default shard)")
-    parser.add_argument(
-        "--shard-mib", type=float, default=DEFAULT_SHARD_MIB, metavar="MIB", help=f"default {DEFAULT_SHARD_MIB}"
+    add = parser.add_argument
+    add("--seed", type=int, default=0, help="of the global shuffle (default 0)")
+    add("--name", default="shard", help="first part of the file names (default shard)")
+    add("--shard-mib", type=float, default=DEFAULT_SHARD_MIB, metavar="MIB", help=f"default {DEFAULT_SHARD_MIB}")
+    add("--overwrite", action="store_true", help="replace another shard set in OUT")
+    add("--dry-run", action="store_true", help="say the plan and write nothing")
+    add("--on", action="append", default=[], metavar="TROUBLE=ACTION", help="what to do about a trouble; see below")
+    add("--allow-drops", action="store_true", help="exit with 0 although pictures were left out, not with 3")
+    add(
+        "--max-pixels", type=float, default=DEFAULT_MAX_PIXELS, metavar="N", help="beyond this: too-large (default 1e8)"
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace another shard set in OUT")
+    add("--no-decode", action="store_true", help="read headers only; damage inside pictures goes unseen")
+    add("--short-side", type=positive, metavar="PIXELS", help="shrink larger pictures to this, as JPEG: lossy")
+    add("--quality", type=positive, default=92, help="of --short-side's JPEGs (default 92)")
+
+
+def options_of(args: argparse.Namespace) -> BuildOptions:
+    """The options that the flags spell. Raises `ShardError` for values that make no sense."""
+    resize = Resize(short_side=args.short_side, quality=args.quality) if args.short_side else None
+    judge = Judge(
+        policy=parse_policy(args.on), max_pixels=int(args.max_pixels), decode=not args.no_decode, resize=resize
+    )
+    return BuildOptions(name=args.name, seed=args.seed, shard_mib=args.shard_mib, judge=judge, overwrite=args.overwrite)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Build every split found in SRC."""
-    options = BuildOptions(name=args.name, seed=args.seed, shard_mib=args.shard_mib, overwrite=args.overwrite)
+    """Build every split found in SRC; returns 3 when pictures were left out and that was not allowed."""
+    options, dropped = options_of(args), 0
     for split, source in recognise(args.src).items():
-        out = args.out / split
         say(f"source: {source.description}")
         job = plan_build(source, options)
-        for text in job.warnings:
-            warn(text)
-        plan_line = f"{len(job.listing):,} images into {job.plan.num_shards} shards"
-        say(f"plan: {plan_line}, about {job.plan.estimated_bytes / 1e6:,.1f} MB, seed {options.seed}")
-        manifest, was_written = build(job, out, pool=pool_of(args.workers), num_in_flight=2 * args.workers)
-        say(f"{'written' if was_written else 'already complete'}: {out}: {summary(manifest)}")
+        say_plan(job)
+        if not args.dry_run:
+            manifest, was_written = build(
+                job, args.out / split, pool=pool_of(args.workers), num_in_flight=2 * args.workers
+            )
+            say_result(args.out / split, manifest, was_written)
+            dropped += manifest.num_dropped
+    if dropped and not args.allow_drops:
+        warn(f"{dropped:,} pictures were left out; --allow-drops accepts that")
+        return DROPPED_EXIT_CODE
     return 0
+
+
+def say_plan(job: Job) -> None:
+    """The plan and its warnings."""
+    for text in job.warnings:
+        warn(text)
+    line = f"{len(job.listing):,} images into {job.plan.num_shards} shards"
+    say(f"plan: {line}, about {job.plan.estimated_bytes / MB:,.1f} MB, seed {job.options.seed}")
+
+
+def say_result(out: Path, manifest: Manifest, was_written: bool) -> None:
+    """What is there now, what was odd about it, and what a resize cost."""
+    say(f"{'written' if was_written else 'already complete'}: {out}: {summary(manifest)}")
+    events = read_errors(out)
+    for line in summary_lines(events):
+        say(line)
+    if events:
+        say(f"each of them: {out / ERRORS_NAME}")
+    pictures = manifest.build["pictures"]
+    if "short_side" in manifest.build["checks"]:
+        before, after = pictures["bytes_in"] / MB, pictures["bytes_out"] / MB
+        say(f"resized, with loss: {before:,.1f} MB of pictures became {after:,.1f} MB")

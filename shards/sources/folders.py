@@ -14,7 +14,9 @@ from pathlib import Path
 from shards.errors import ShardError
 from shards.listing import UNLABELLED, Listing, ListingBuilder, SampleRef
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
+SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm"}
+)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from PIL import Image
 
 from shards.build import BuildOptions, build, plan_build
 from shards.manifest import Manifest
+from shards.shardset import load_shard_set
 from shards.sources.base import Source
 
 
@@ -95,3 +97,54 @@ def run_build() -> Callable[..., tuple[Manifest, bool]]:
 def files_of() -> Callable[[Path], dict[str, bytes]]:
     """See `all_files`."""
     return all_files
+
+
+def find_data(name: str) -> Path:
+    """A folder of the shared test pictures, or a skip that says what is missing."""
+    base = Path(os.environ.get("SWAV_DALI_DATA", Path(__file__).parents[3] / "shared" / "data"))
+    if not (base / name).is_dir():
+        pytest.skip(f"no real pictures: {name} is not in ../shared/data nor in $SWAV_DALI_DATA")
+    return base / name
+
+
+@pytest.fixture
+def awkward() -> Path:
+    """The collection of odd and damaged pictures."""
+    return find_data("awkward")
+
+
+@pytest.fixture
+def imagenet_samples() -> Path:
+    """A thousand ImageNet pictures, one per class, in one folder."""
+    return find_data("imagenet-samples")
+
+
+def dali_epoch(out: Path) -> list[tuple[str, tuple[int, ...]]]:
+    """(key, decoded shape) of every sample of a shard set, read and decoded by DALI."""
+    from nvidia.dali import fn, pipeline_def
+
+    shard_set = load_shard_set(out)
+
+    @pipeline_def(batch_size=1, num_threads=1, device_id=None)
+    def graph() -> Any:
+        picture = fn.readers.webdataset(
+            paths=[str(s.tar) for s in shard_set.shards],
+            index_paths=[str(s.idx) for s in shard_set.shards],
+            ext=["jpg;png;webp"],
+            missing_component_behavior="error",
+        )
+        return fn.decoders.image(picture, adjust_orientation=False), fn.get_property(picture, key="source_info")
+
+    pipe = graph()
+    pipe.build()
+    seen = []
+    for _ in range(shard_set.num_samples):
+        image, source = pipe.run()
+        seen.append((bytes(source.at(0)).decode().rsplit(":", 1)[1].split(".")[0], tuple(image.at(0).shape)))
+    return seen
+
+
+@pytest.fixture
+def decode_with_dali() -> Callable[[Path], list[tuple[str, tuple[int, ...]]]]:
+    """See `dali_epoch`."""
+    return dali_epoch

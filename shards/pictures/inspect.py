@@ -1,0 +1,170 @@
+"""Looking at one picture: format, size, and every trouble, with a full decode under strict libjpeg warnings.
+
+JPEGs are decoded to grey: libjpeg still reads every coefficient of every component, which is where damage shows, but
+skips the colour conversion, a quarter of the time. What no decoder can see, such as a run of zeros that happens to be
+valid code, passes here too.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from dataclasses import dataclass
+
+from PIL import Image
+
+from shards.pictures.jpeg import LOSSLESS_OR_HIERARCHICAL, JpegHeader, read_header
+from shards.pictures.mend import WIDE_MODES
+from shards.pictures.sniff import describe_bytes, named_suffix, true_suffix
+from shards.pictures.troubles import Finding, Trouble
+
+MAX_SCANS = 500  # a progressive file of thousands of scans keeps a decoder busy for hours
+RARE = frozenset({"gif", "bmp", "tiff", "ppm", "pgm"})
+DEFAULT_MAX_PIXELS = 100_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inspection:
+    """What was seen. `suffix` is None where the bytes are no picture; width and height in pixels, 0 where unknown."""
+
+    suffix: str | None
+    width: int = 0
+    height: int = 0
+    orientation: int = 1
+    findings: tuple[Finding, ...] = ()
+
+
+def inspect(content: bytes, name: str, *, max_pixels: int = DEFAULT_MAX_PIXELS, decode: bool = True) -> Inspection:
+    """Look at a picture's bytes.
+
+    Args:
+        content: the whole file.
+        name: the original name, compared with the true format.
+        max_pixels: beyond this nothing is decoded.
+        decode: whether to decode every pixel; without it only headers are read.
+    """
+    suffix = true_suffix(content)
+    if not content:
+        return Inspection(suffix=None, findings=(Finding(trouble=Trouble.EMPTY),))
+    if suffix is None:
+        finding = Finding(trouble=Trouble.NOT_AN_IMAGE, detail=describe_bytes(content))
+        return Inspection(suffix=None, findings=(finding,))
+    look = _look_at_jpeg if suffix == "jpg" else _look_at_other
+    inspection = look(content, suffix, max_pixels, decode)
+    claimed = named_suffix(name)
+    if claimed != suffix and suffix not in RARE:
+        misnamed = Finding(trouble=Trouble.MISNAMED, detail=f"{suffix} data named .{claimed}")
+        return _with(inspection, misnamed)
+    return inspection
+
+
+def _look_at_jpeg(content: bytes, suffix: str, max_pixels: int, decode: bool) -> Inspection:
+    header = read_header(content)
+    if header is None:
+        finding = Finding(trouble=Trouble.CORRUPT, detail="no frame header before the first scan")
+        return Inspection(suffix=suffix, findings=(finding,))
+    seen = Inspection(suffix=suffix, width=header.width, height=header.height, orientation=header.orientation)
+    if (hopeless := _hopeless(content, header, max_pixels)) is not None:
+        return _with(seen, hopeless)
+    if header.num_components == 4:
+        seen = _with(seen, Finding(trouble=Trouble.CMYK, detail="4 components"))
+    if header.orientation != 1:
+        seen = _with(seen, Finding(trouble=Trouble.ROTATED, detail=f"EXIF orientation {header.orientation}"))
+    damage = _strict_decode(content, header) if decode else None
+    return seen if damage is None else _with(seen, damage)
+
+
+def _hopeless(content: bytes, header: JpegHeader, max_pixels: int) -> Finding | None:
+    """What makes decoding pointless or dangerous."""
+    if header.frame in LOSSLESS_OR_HIERARCHICAL or header.precision != 8:
+        return Finding(trouble=Trouble.UNSUPPORTED, detail=f"SOF{header.frame - 0xC0}, {header.precision} bits")
+    if header.num_components not in (1, 3, 4):
+        return Finding(trouble=Trouble.UNSUPPORTED, detail=f"{header.num_components} components")
+    if header.width * header.height > max_pixels:
+        return Finding(trouble=Trouble.TOO_LARGE, detail=f"{header.width} x {header.height} pixels")
+    if header.width == 0 or header.height == 0:
+        return Finding(trouble=Trouble.CORRUPT, detail=f"{header.width} x {header.height} pixels")
+    if content.count(b"\xff\xda") > MAX_SCANS:
+        return Finding(trouble=Trouble.CORRUPT, detail=f"more than {MAX_SCANS} scans")
+    return None
+
+
+def _strict_decode(content: bytes, header: JpegHeader) -> Finding | None:
+    import simplejpeg
+
+    try:
+        simplejpeg.decode_jpeg(content, colorspace="CMYK" if header.num_components == 4 else "GRAY", strict=True)
+    except ValueError as error:
+        return _classify(content, str(error))
+    return None
+
+
+def _classify(content: bytes, message: str) -> Finding | None:
+    """The trouble behind a message of libjpeg."""
+    if "subsampling level" in message:  # TurboJPEG's own limit: libjpeg, Pillow and DALI decode such files
+        damage = _pillow_damage(content)
+        return None if damage is None else Finding(trouble=Trouble.CORRUPT, detail=damage)
+    if "Premature end" in message:
+        return Finding(trouble=Trouble.TRUNCATED, detail=message)
+    if "bad ICC marker" in message:
+        return Finding(trouble=Trouble.BAD_METADATA, detail=message)
+    return Finding(trouble=Trouble.CORRUPT, detail=message)
+
+
+def _look_at_other(content: bytes, suffix: str, max_pixels: int, decode: bool) -> Inspection:
+    """Formats that Pillow reads; one that Pillow cannot open is damaged."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow's remarks on metadata and size
+            with Image.open(io.BytesIO(content)) as image:
+                width, height, mode = *image.size, image.mode
+                orientation = image.getexif().get(0x0112, 1)
+                sixteen = mode in WIDE_MODES or _is_sixteen_bit_png(content)
+    except Image.DecompressionBombError as error:
+        return Inspection(suffix=suffix, findings=(Finding(trouble=Trouble.TOO_LARGE, detail=_one_line(error)),))
+    except Exception as error:  # Pillow's plugins raise whatever their parsers trip over
+        return Inspection(suffix=suffix, findings=(Finding(trouble=Trouble.CORRUPT, detail=_one_line(error)),))
+    seen = Inspection(suffix=suffix, width=width, height=height, orientation=orientation)
+    if width * height > max_pixels:
+        return _with(seen, Finding(trouble=Trouble.TOO_LARGE, detail=f"{width} x {height} pixels"))
+    if suffix in RARE:
+        seen = _with(seen, Finding(trouble=Trouble.RARE_FORMAT, detail=suffix))
+    if sixteen:
+        seen = _with(seen, Finding(trouble=Trouble.SIXTEEN_BIT, detail=f"mode {mode}"))
+    if orientation in range(2, 9):
+        seen = _with(seen, Finding(trouble=Trouble.ROTATED, detail=f"EXIF orientation {orientation}"))
+    damage = _pillow_damage(content) if decode else None
+    if damage is None:
+        return seen
+    is_short = "truncated" in damage.lower()
+    return _with(seen, Finding(trouble=Trouble.TRUNCATED if is_short else Trouble.CORRUPT, detail=damage))
+
+
+def _pillow_damage(content: bytes) -> str | None:
+    """What Pillow says when it cannot decode every pixel, or None when it can."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(io.BytesIO(content)) as image:
+                image.load()
+    except Exception as error:
+        return _one_line(error)
+    return None
+
+
+def _is_sixteen_bit_png(content: bytes) -> bool:
+    return content.startswith(b"\x89PNG") and len(content) > 24 and content[24] == 16
+
+
+def _one_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".replace("\n", " ")[:200]
+
+
+def _with(inspection: Inspection, finding: Finding) -> Inspection:
+    return Inspection(
+        suffix=inspection.suffix,
+        width=inspection.width,
+        height=inspection.height,
+        orientation=inspection.orientation,
+        findings=(*inspection.findings, finding),
+    )
