@@ -1,12 +1,12 @@
 """One crop from decoded pixels to normalized output, and all crops of a group: the steps in the reference's order.
 
-Resize, flip, jitter, gray, blur, normalize; a step whose coin says no costs nothing. `write_group` is machine code
-behind a plain C pointer, so that whoever calls it from compiled code (DALI compiles its operator at every start)
-links nothing and compiles nothing of it again.
+Resize, flip, jitter, gray, blur, normalize; a step whose coin says no costs nothing. `run_operator` is machine code
+with the signature that DALI's numba operator calls, loaded from disk: nothing is compiled at a start.
 """
 
 from __future__ import annotations
 
+import ctypes
 import zlib
 from pathlib import Path
 from typing import Any
@@ -52,29 +52,32 @@ def write_crop(image: Any, row: Any, affine: Any, kind: int, out: Any) -> None:
     finish(planes, channels, affine, kind, out)
 
 
-def _write_group(sources: int) -> Any:
+def _run_operator(sources: int) -> Any:
     """The entry point, kept on disk under the state of all kernel files: numba looks at this file's date only."""
 
-    def write_group(
-        image: Any, height: int, width: int, rows: Any, num: int, affine: Any, kind: int, out: Any, size: int
+    def run(
+        outs: Any, out_shapes: Any, out_ndims: Any, num_outs: int, ins: Any, in_shapes: Any, in_ndims: Any, num_ins: int
     ) -> None:
         _ = sources  # makes the number part of the cache's key
-        pixels = carray(image, (height, width, 3), dtype=np.uint8)
-        parameters = carray(rows, (num, COLUMNS), dtype=np.float32)
-        scales = carray(affine, (2, 3), dtype=np.float32)
-        if kind == FLOAT32:
-            floats = carray(out, (num, size, size, 3), dtype=np.float32)
-            for crop in range(num):
-                write_crop(pixels, parameters[crop], scales, kind, floats[crop])
-        else:
-            halves = carray(out, (num, size, size, 3), dtype=np.uint16)
-            for crop in range(num):
-                write_crop(pixels, parameters[crop], scales, kind, halves[crop])
+        image_shape = in_shapes[num_outs]
+        image = carray(ins[num_outs], (image_shape[0], image_shape[1], 3), dtype=np.uint8)
+        output = carray(ins[num_outs + 1], 7, dtype=np.float32)
+        affine, kind = output[:6].reshape(2, 3), int(output[6])
+        for group in range(num_outs):
+            num, size = out_shapes[group][0], out_shapes[group][1]
+            rows = carray(ins[group], (num, COLUMNS), dtype=np.float32)
+            if kind == FLOAT32:
+                floats = carray(outs[group], (num, size, size, 3), dtype=np.float32)
+                for crop in range(num):
+                    write_crop(image, rows[crop], affine, kind, floats[crop])
+            else:
+                halves = carray(outs[group], (num, size, size, 3), dtype=np.uint16)
+                for crop in range(num):
+                    write_crop(image, rows[crop], affine, kind, halves[crop])
 
-    pointer, count = types.voidptr, types.intp
-    return compiled_entry(
-        write_group, types.void(pointer, count, count, pointer, count, pointer, count, pointer, count)
-    )
+    pointer_to: Any = types.CPointer
+    side = (pointer_to(types.voidptr), pointer_to(pointer_to(types.int64)), types.voidptr, types.int32)
+    return compiled_entry(run, types.void(*side, *side))
 
 
 def _state_of_sources() -> int:
@@ -82,11 +85,19 @@ def _state_of_sources() -> int:
     return zlib.crc32(b"".join(file.read_bytes() for file in files))
 
 
-write_group = _write_group(_state_of_sources())
-"""C function (image, height, width, parameters, num, affine, kind, out, size): every crop of one group of an image.
+run_operator = _run_operator(_state_of_sources())
+"""Every crop of every group of one image, with the C signature DALI's numba operator calls per sample.
 
-`parameters` is float32 (num, COLUMNS), `out` is (num, size, size, 3); the rest as `write_crop`'s.
+Arrays of pointers to data and to shapes, outputs then inputs, each with dimensions and count. Outputs: one (num,
+size, size, 3) per group. Inputs: float32 (num, COLUMNS) per group, uint8 (height, width, 3), `output_row`.
 """
+
+_CALL = ctypes.CFUNCTYPE(None, *2 * (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int32))
+
+
+def output_row(affine: Array, kind: int) -> Array:
+    """What `run_operator` must know of its output, float32 (7,): `affine` (2, 3) as `write_crop`'s, and the kind."""
+    return np.array([*affine.ravel(), kind], np.float32)
 
 
 def crops_of(image: Array, parameters: Array, size: int, affine: Array, kind: int = FLOAT32) -> Array:
@@ -94,8 +105,14 @@ def crops_of(image: Array, parameters: Array, size: int, affine: Array, kind: in
 
     `image` is uint8 (height, width, 3), `parameters` float32 (num, COLUMNS), `affine` float32 (2, 3).
     """
-    image, parameters, affine = (np.ascontiguousarray(array) for array in (image, parameters, affine))
-    out = np.empty((len(parameters), size, size, 3), np.float32 if kind == FLOAT32 else np.uint16)
-    pointers = [array.ctypes.data for array in (image, parameters, affine, out)]
-    write_group(pointers[0], *image.shape[:2], pointers[1], len(parameters), pointers[2], kind, pointers[3], size)
-    return out
+    ins = [np.ascontiguousarray(array) for array in (parameters, image, output_row(affine, kind))]
+    outs = [np.empty((len(parameters), size, size, 3), np.float32 if kind == FLOAT32 else np.uint16)]
+    shapes = [[np.array(array.shape, np.int64) for array in side] for side in (outs, ins)]
+    pointers = [_pointers(arrays) for arrays in (outs, shapes[0], ins, shapes[1])]
+    out_at, out_shapes, in_at, in_shapes = (array.ctypes.data for array in pointers)
+    _CALL(run_operator.address)(out_at, out_shapes, None, 1, in_at, in_shapes, None, 3)
+    return outs[0]
+
+
+def _pointers(arrays: list[Array]) -> Array:
+    return np.array([array.ctypes.data for array in arrays], np.uintp)

@@ -18,9 +18,9 @@ compiled: Callable[[Callable[..., Any]], Any] = njit(nogil=True)
 
 
 def compiled_entry(function: Callable[..., None], signature: Any) -> Any:
-    """Compile `function` or load it from the disk cache: a C function callable from ctypes and compiled code."""
+    """Compile `function` or load it from the disk cache: a C function with an `address`, for as long as it is kept."""
     try:
-        return cfunc(signature, cache=True)(function).ctypes
+        return cfunc(signature, cache=True)(function)
     except RuntimeError as error:
         if "cannot cache" not in str(error):
             raise
@@ -30,4 +30,4 @@ def compiled_entry(function: Callable[..., None], signature: Any) -> Any:
             RuntimeWarning,
             stacklevel=2,
         )
-        return cfunc(signature)(function).ctypes
+        return cfunc(signature)(function)
