@@ -21,7 +21,7 @@ CPU = torch.device("cpu")
 def _rank_main(function: Callable[..., Any], world: World, args: tuple[Any, ...], results: Connection) -> None:
     torch.set_num_threads(1)
     try:
-        with process_group(world, timeout_seconds=60):
+        with process_group(world, timeout_seconds=120):
             results.send((True, function(world, *args)))
     except Exception:
         results.send((False, traceback.format_exc()))
@@ -48,7 +48,7 @@ def run_ranks(tmp_path: Path) -> Callable[..., list[Any]]:
     context.set_forkserver_preload(["torch", "torch._dynamo", "numpy", "pytest"])  # an optimizer imports _dynamo
     calls = itertools.count()
 
-    def run(function: Callable[..., Any], size: int, *args: Any, timeout: float = 120.0) -> list[Any]:
+    def run(function: Callable[..., Any], size: int, *args: Any, timeout: float = 180.0) -> list[Any]:
         meeting = tmp_path / f"meeting-{next(calls)}"  # a file instead of a port: nothing to collide with
         processes, pipes = [], []
         for rank in range(size):

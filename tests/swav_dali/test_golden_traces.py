@@ -161,5 +161,5 @@ def test_one_process_repeats_the_recorded_training(case: Case) -> None:
 
 
 def test_two_ranks_repeat_the_recorded_training(run_ranks: Callable[..., list[Trace]]) -> None:
-    for rank, trace in enumerate(run_ranks(replay, 2, DOUBLE, timeout=300.0)):
+    for rank, trace in enumerate(run_ranks(replay, 2, DOUBLE, timeout=600.0)):
         assert_same_as_recorded(trace, f"{DOUBLE.name}_rank{rank}.npz")
