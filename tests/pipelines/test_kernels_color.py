@@ -63,9 +63,7 @@ def test_hue_is_within_a_level_for_colours_of_the_whole_cube(turn: float) -> Non
     axis = np.arange(0, 256, 4, dtype=np.uint8) + np.uint8(np.random.default_rng(3).integers(0, 4))
     image = np.stack(np.meshgrid(axis, axis, axis[::4], indexing="ij"), -1).reshape(SIZE, SIZE, 3)
     turn = float(np.float32(turn))
-    different = apart(
-        our_crops(image, row(JITTER=1, HUE=turn), SIZE)[0], functional.adjust_hue(tensor(image), turn)
-    )
+    different = apart(our_crops(image, row(JITTER=1, HUE=turn), SIZE)[0], functional.adjust_hue(tensor(image), turn))
     assert different.max() <= 1
     assert different.mean() < 1e-3
 

@@ -47,7 +47,15 @@ def test_equals_pillow_bit_for_bit(size: int, flip: bool) -> None:
 
 @pytest.mark.parametrize(
     "window",
-    [(0, 0, 1, 1), (400, 532, 1, 1), (0, 0, 401, 533), (0, 0, 401, 1), (0, 0, 1, 533), (385, 517, 16, 16), (3, 5, 15, 6)],
+    [
+        (0, 0, 1, 1),
+        (400, 532, 1, 1),
+        (0, 0, 401, 533),
+        (0, 0, 401, 1),
+        (0, 0, 1, 533),
+        (385, 517, 16, 16),
+        (3, 5, 15, 6),
+    ],
 )
 def test_equals_pillow_at_the_borders(window: tuple[int, int, int, int]) -> None:
     image = noise(401, 533, seed=1)

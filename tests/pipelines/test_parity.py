@@ -17,6 +17,7 @@ from pipelines.parity_distributions import compare_draws, joined, statistics, tw
 from pipelines.parity_reference import torchvision_crops, torchvision_rows
 
 GROUP = CropGroup(num=4, size=48, min_scale=0.14, max_scale=1.0)
+SMALL = CropGroup(num=8, size=24, min_scale=0.14, max_scale=1.0)
 
 
 def pictures(count: int) -> list[np.ndarray]:
@@ -74,20 +75,20 @@ def test_a_single_step_leaves_everything_else_neutral() -> None:
 
 
 def test_random_draws_cannot_be_told_from_torchvisions() -> None:
-    values = compare_draws(pictures(32), GROUP, Augmentation(), rounds=16, seed=11)
+    values = compare_draws(pictures(32), SMALL, Augmentation(), rounds=8, seed=11)
     assert len(values) == 13
     assert min(values.values()) > 1e-3, values
 
 
-def test_a_wrong_hue_range_is_told_apart() -> None:
+def test_a_wrong_augmentation_is_told_apart() -> None:
     images = pictures(24)
     ours, theirs = [], []
     generator = torch.Generator().manual_seed(1)
-    for image in images * 8:
-        wrong = torchvision_rows(image.shape, GROUP, Augmentation(saturation=0.1, blur=0.0), generator)
-        right = torchvision_rows(image.shape, GROUP, Augmentation(), generator)
-        ours.append(statistics(our_crops(image, wrong, GROUP.size), wrong, image.shape))
-        theirs.append(statistics(torchvision_crops(image, right, GROUP.size), right, image.shape))
+    for image in images * 4:
+        wrong = torchvision_rows(image.shape, SMALL, Augmentation(saturation=0.1, blur=0.0), generator)
+        right = torchvision_rows(image.shape, SMALL, Augmentation(), generator)
+        ours.append(statistics(our_crops(image, wrong, SMALL.size), wrong, image.shape))
+        theirs.append(statistics(torchvision_crops(image, right, SMALL.size), right, image.shape))
     values = two_sample(joined(ours), joined(theirs))
     assert values["saturation"] < 1e-3
     assert values["sharpness"] < 1e-3
