@@ -60,3 +60,9 @@ def run_command(main: Callable[[], int | None]) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
+
+
+def missing_package(package: str, needed_for: str, *, extra: str) -> UserError:
+    """The error for an optional package that is not installed."""
+    fix = f"pip install {package}, or install swav-dali with the extra [{extra}]"
+    return UserError(f"{needed_for} needs the package {package}, which is not installed", fix=fix)

@@ -20,8 +20,8 @@ UNLABELLED = -1
 class SampleRef(NamedTuple):
     """One sample of a source.
 
-    `container` and `offset` say where its bytes are in the way that the source's reader understands; `size` is in
-    bytes and -1 where only reading tells.
+    `container` and `offset` say where its bytes are in the way that the source's reader understands. `size` is in
+    bytes; where only reading tells, it is minus an estimate.
     """
 
     name: str

@@ -72,10 +72,9 @@ def count_shards(num_samples: int, num_bytes: int, shard_mib: float) -> int:
 
 
 def estimate_bytes(listing: Listing) -> int:
-    """Bytes of all members with headers and padding; samples of unknown size count as the mean of the known ones."""
-    known = listing.sizes[listing.sizes >= 0]
-    mean = int(known.mean()) if len(known) else 0
-    pictures = int((known + -known % BLOCK).sum()) + (len(listing) - len(known)) * (mean + -mean % BLOCK)
+    """Bytes of all members with headers and padding; exact where the sizes are no estimates."""
+    sizes = np.abs(listing.sizes)
+    pictures = int((sizes + -sizes % BLOCK).sum())
     labelled = int((listing.labels != UNLABELLED).sum())
     json_bytes = int((-(-(np.diff(listing.names.starts) + len('{"name": ""}')) // BLOCK)).sum()) * BLOCK
     return pictures + len(listing) * 2 * BLOCK + json_bytes + labelled * member_bytes(1)

@@ -12,7 +12,8 @@ import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from itertools import islice
 from multiprocessing.connection import Connection
 
@@ -21,6 +22,26 @@ from shards.record import ShardRecord
 from shards.shard_task import ShardTask, write_shard
 
 TICK_SECONDS = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Crew:
+    """Who does the work.
+
+    Attributes:
+        pool: opens the executor; called only when there is something to write.
+        num_in_flight: tasks handed to the executor at a time.
+        title: before the progress figures.
+    """
+
+    pool: Callable[[], AbstractContextManager[Executor]]
+    num_in_flight: int
+    title: str = "build"
+
+
+def local_crew(num_workers: int, title: str = "build") -> Crew:
+    """Processes on this machine."""
+    return Crew(pool=lambda: local_pool(num_workers), num_in_flight=2 * num_workers, title=title)
 
 
 @contextmanager
@@ -50,8 +71,8 @@ def _end_with_parent(lifeline: Connection) -> None:
 def run_tasks(
     tasks: Iterable[ShardTask],
     executor: Executor,
-    *,
     num_in_flight: int,
+    *,
     on_tick: Callable[[], None],
 ) -> Iterator[ShardRecord]:
     """Yield each task's record as it finishes, in no fixed order.

@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from shards.build import BuildOptions, Job, build, plan_build
-from shards.commands.common import MB, Subparsers, add_command, add_workers, pool_of, positive, say, summary, warn
+from shards.build import build
+from shards.commands.common import MB, Subparsers, add_command, add_workers, positive, say, summary, warn
+from shards.job import BuildOptions, Job, plan_build
 from shards.judge import Judge
 from shards.manifest import Manifest
 from shards.pictures.inspect import DEFAULT_MAX_PIXELS
@@ -16,11 +17,22 @@ from shards.plan import DEFAULT_SHARD_MIB
 from shards.policy import DEFAULTS, allowed_actions, parse_policy
 from shards.report import ERRORS_NAME, read_errors, summary_lines
 from shards.sources.recognise import recognise
+from shards.workers import local_crew
 
 EXAMPLES = """\
   python -m shards build pets/ data/pets           class folders; pets/train + pets/val give data/pets/train, validation
   python -m shards build photos/ data/photos       a flat folder without labels
   python -m shards build pets/ data/pets --seed 7 --shard-mib 64 --workers 8
+"""
+KINDS = """\
+what SRC may be; it is recognised and said:
+  class folders                a folder per class, ImageFolder's order; train and val folders of them make two splits
+  flat folder                  pictures without labels
+  ILSVRC2012_img_train.tar     a tar of class tars, read in place; or the folder with the train, val and devkit archives
+  ILSVRC2012_img_val.tar       with --labels ILSVRC2012_devkit_t12.tar.gz, or a list of classes
+  parquet files                of Hugging Face, one split or several
+  save_to_disk folder          of Hugging Face, one split or several
+  WebDataset tars              a folder of them, to shuffle and cut anew; `index` serves them as they are
 """
 TROUBLES = "troubles, the default action and what else is allowed:\n" + "\n".join(
     f"  {trouble:<13} {DEFAULTS[trouble]:<10} ({'|'.join(allowed_actions(trouble))}) {EXPLANATIONS[trouble]}"
@@ -34,11 +46,13 @@ def add_parser(subparsers: Subparsers) -> None:
     parser = add_command(
         subparsers, "build", "Turn pictures into WebDataset shards with DALI indices.", examples=EXAMPLES
     )
-    parser.add_argument("src", type=Path, metavar="SRC", help="folder of class folders, or of pictures without labels")
+    parser.add_argument("src", type=Path, metavar="SRC", help="pictures; the kinds are listed below")
     parser.add_argument("out", type=Path, metavar="OUT", help="folder for the shards; a split gets a folder in it")
+    labels = "devkit archive or class list for a flat tar, such as ILSVRC2012_img_val.tar"
+    parser.add_argument("--labels", type=Path, metavar="FILE", help=labels)
     add_build_flags(parser)
     add_workers(parser)
-    parser.epilog = f"{parser.epilog}\n{TROUBLES}"
+    parser.epilog = f"{parser.epilog}\n{KINDS}\n{TROUBLES}"
     parser.set_defaults(run=run)
 
 
@@ -48,6 +62,7 @@ def add_build_flags(parser: argparse.ArgumentParser) -> None:
     add("--seed", type=int, default=0, help="of the global shuffle (default 0)")
     add("--name", default="shard", help="first part of the file names (default shard)")
     add("--shard-mib", type=float, default=DEFAULT_SHARD_MIB, metavar="MIB", help=f"default {DEFAULT_SHARD_MIB}")
+    add("--sequential", action="store_true", help="read SRC in its own order, for spinning disks; same output")
     add("--overwrite", action="store_true", help="replace another shard set in OUT")
     add("--dry-run", action="store_true", help="say the plan and write nothing")
     add("--on", action="append", default=[], metavar="TROUBLE=ACTION", help="what to do about a trouble; see below")
@@ -72,14 +87,12 @@ def options_of(args: argparse.Namespace) -> BuildOptions:
 def run(args: argparse.Namespace) -> int:
     """Build every split found in SRC; returns 3 when pictures were left out and that was not allowed."""
     options, dropped = options_of(args), 0
-    for split, source in recognise(args.src).items():
+    for split, source in recognise(args.src, labels=args.labels).items():
         say(f"source: {source.description}")
         job = plan_build(source, options)
         say_plan(job)
         if not args.dry_run:
-            manifest, was_written = build(
-                job, args.out / split, pool=pool_of(args.workers), num_in_flight=2 * args.workers
-            )
+            manifest, was_written = build(job, args.out / split, local_crew(args.workers))
             say_result(args.out / split, manifest, was_written)
             dropped += manifest.num_dropped
     if dropped and not args.allow_drops:

@@ -5,13 +5,9 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from concurrent.futures import Executor
-from contextlib import AbstractContextManager
 from typing import Protocol
 
-from shards.build import Pool
 from shards.manifest import Manifest
-from shards.workers import local_pool
 
 MB = 1e6
 
@@ -47,15 +43,6 @@ def positive(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"must be 1 or more, not {text}")
     return number
-
-
-def pool_of(num_workers: int) -> Pool:
-    """Opens local worker processes."""
-
-    def open_pool() -> AbstractContextManager[Executor]:
-        return local_pool(num_workers)
-
-    return open_pool
 
 
 def say(text: str) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from shards.build import BuildOptions, build, plan_build
-from shards.commands.common import Subparsers, add_command, add_workers, pool_of, positive, say, summary
+from shards.build import build
+from shards.commands.common import Subparsers, add_command, add_workers, positive, say, summary
 from shards.demo.source import DrawnPictures
+from shards.job import BuildOptions, plan_build
 from shards.sources.recognise import TRAIN, VALIDATION
+from shards.workers import local_crew
 
 EXAMPLES = """\
   python -m shards demo data/demo
@@ -42,8 +44,6 @@ def run(args: argparse.Namespace) -> int:
         source = DrawnPictures(num_pictures=num_pictures, seed=args.seed, stream=stream)
         job = plan_build(source, BuildOptions(name="demo", seed=args.seed, overwrite=args.overwrite))
         out = args.out / split
-        manifest, was_written = build(
-            job, out, pool=pool_of(args.workers), num_in_flight=2 * args.workers, title=f"drawing {split}"
-        )
+        manifest, was_written = build(job, out, local_crew(args.workers, title=f"drawing {split}"))
         say(f"{'drawn' if was_written else 'already complete'}: {out}: {summary(manifest)}")
     return 0

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from shards.demo.picture import CLASSES, draw_jpeg
 from shards.listing import Listing, ListingBuilder, SampleRef
 
-TYPICAL_BYTES = 30_000
+TYPICAL_BYTES = 57_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +32,7 @@ class DrawnPictures:
     seed: int
     stream: int
     kind = "drawn"
+    is_sequential = False
 
     @property
     def description(self) -> str:
@@ -45,7 +46,7 @@ class DrawnPictures:
             label = number % len(CLASSES)
             name = f"{CLASSES[label]}/{number:06d}.jpg"
             place = self.stream * 1_000_000_000 + number
-            builder.add(name, size=TYPICAL_BYTES, label=label, offset=place)
+            builder.add(name, size=-TYPICAL_BYTES, label=label, offset=place)
         return builder.finish(CLASSES), []
 
     def reader(self) -> Painter:

@@ -28,6 +28,11 @@ class Source(Protocol):
         ...
 
     @property
+    def is_sequential(self) -> bool:
+        """Whether reading in the source's own order is much cheaper than in any other."""
+        ...
+
+    @property
     def description(self) -> str:
         """What kind of source it is and where, for a person: "class folders in pets/train"."""
         ...

@@ -42,6 +42,7 @@ class ClassFolders:
     root: Path
     like: Path | None = None
     kind = "class folders"
+    is_sequential = False
 
     @property
     def description(self) -> str:
@@ -74,6 +75,7 @@ class FlatFolder:
 
     root: Path
     kind = "flat folder"
+    is_sequential = False
 
     def has_top_level_pictures(self) -> bool:
         """Whether a picture lies directly in the folder."""

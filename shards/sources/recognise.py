@@ -1,32 +1,116 @@
-"""Finding out which kind of source a path is."""
+"""Finding out which kind of source a path is: each recogniser looks for one kind's marks and answers or passes on."""
 
 from __future__ import annotations
 
+import os
+from collections import defaultdict
+from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 
 from shards.errors import ShardError
+from shards.sources.arrow import INFO_NAME, STATE_NAME, ArrowFolder
 from shards.sources.base import Source
 from shards.sources.folders import ClassFolders, FlatFolder, has_pictures, subfolders
+from shards.sources.ilsvrc_train import NestedTar
+from shards.sources.ilsvrc_validation import FlatTar
+from shards.sources.parquet import ParquetFiles
+from shards.sources.webdataset import LABEL, WebDatasetTars, split_name
+from shards.tar_scan import scan_tar
 
 TRAIN = "train"
 VALIDATION = "validation"
 VALIDATION_NAMES = ("validation", "val", "valid", "test")
+ILSVRC_TRAIN = "ILSVRC2012_img_train.tar"
+ILSVRC_VALIDATION = "ILSVRC2012_img_val.tar"
+DEVKIT_PATTERN = "ILSVRC2012_devkit*"
+
+Splits = dict[str, Source]
 
 
-def recognise(path: Path) -> dict[str, Source]:
+def recognise(path: Path, *, labels: Path | None = None) -> Splits:
     """The sources in `path`, by the split they are; one source without a split has the key "".
 
+    `labels` is for a flat tar: a devkit archive or a list of classes.
+
     Raises:
-        ShardError: the path does not exist or holds no pictures.
+        ShardError: the path does not exist, or is of no kind that can be read.
     """
+    if path.is_file():
+        return {"": _recognise_file(path, labels)}
     if not path.is_dir():
-        raise ShardError("no such folder", where=path, expected="a folder of pictures or of class folders")
-    inside = sorted(subfolders(path))
+        raise ShardError("no such folder", where=path, expected="pictures, or archives of pictures")
+    recognisers: tuple[Callable[[Path], Splits], ...] = (_ilsvrc, _arrow, _parquet, _tars, _split_folders)
+    answers = (recogniser(path) for recogniser in recognisers)
+    return next((splits for splits in answers if splits), {"": _folder(path)})
+
+
+def _recognise_file(path: Path, labels: Path | None) -> Source:
+    if path.suffix == ".parquet":
+        return ParquetFiles(files=(path,))
+    if path.suffix != ".tar":
+        raise ShardError("of no kind that can be read", where=path, expected="a folder, a .tar or a .parquet file")
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        names = [member.name for member in islice(scan_tar(descriptor, where=path), 16)]
+    finally:
+        os.close(descriptor)
+    if any(name.endswith(".tar") for name in names):
+        return NestedTar(path=path)
+    if any(split_name(name)[1] == LABEL for name in names):
+        return WebDatasetTars(tars=(path,))
+    return FlatTar(path=path, labels=labels)
+
+
+def _ilsvrc(path: Path) -> Splits:
+    """A folder with the archives as they are downloaded."""
+    train, validation = path / ILSVRC_TRAIN, path / ILSVRC_VALIDATION
+    splits: Splits = {TRAIN: NestedTar(path=train)} if train.is_file() else {}
+    if validation.is_file():
+        devkit = next(iter(sorted(path.glob(DEVKIT_PATTERN))), None)
+        splits[VALIDATION] = FlatTar(path=validation, labels=devkit)
+    return splits
+
+
+def _arrow(path: Path) -> Splits:
+    def is_dataset(folder: Path) -> bool:
+        return (folder / STATE_NAME).is_file() and (folder / INFO_NAME).is_file()
+
+    if is_dataset(path):
+        return {"": ArrowFolder(root=path)}
+    return {name: ArrowFolder(root=path / name) for name in sorted(subfolders(path)) if is_dataset(path / name)}
+
+
+def _parquet(path: Path) -> Splits:
+    """Files named SPLIT-00000-of-00012.parquet, here or in data/."""
+    splits = defaultdict[str, list[Path]](list)
+    for file in sorted([*path.glob("*.parquet"), *path.glob("data/*.parquet")]):
+        splits[file.name.partition("-")[0].removesuffix(".parquet")].append(file)
+    sources: Splits = {name: ParquetFiles(files=tuple(files)) for name, files in splits.items()}
+    return {"": next(iter(sources.values()))} if len(sources) == 1 else sources
+
+
+def _tars(path: Path) -> Splits:
+    def tars_of(folder: Path) -> tuple[Path, ...]:
+        return tuple(sorted(folder.glob("*.tar")))
+
+    if tars := tars_of(path):
+        return {"": WebDatasetTars(tars=tars)}
+    return {name: WebDatasetTars(tars=tars) for name in (TRAIN, *VALIDATION_NAMES) if (tars := tars_of(path / name))}
+
+
+def _split_folders(path: Path) -> Splits:
+    """Folders train and val, or another name of it, that are class folder trees."""
+    inside = subfolders(path)
     validation = next((name for name in VALIDATION_NAMES if name in inside), None)
     if TRAIN in inside and validation and all(_is_class_tree(path / name) for name in (TRAIN, validation)):
         train = ClassFolders(root=path / TRAIN)
         return {TRAIN: train, VALIDATION: ClassFolders(root=path / validation, like=path / TRAIN)}
-    return {"": ClassFolders(root=path) if _is_class_tree(path) else FlatFolder(root=path)}
+    return {}
+
+
+def _folder(path: Path) -> Source:
+    return ClassFolders(root=path) if _is_class_tree(path) else FlatFolder(root=path)
 
 
 def _is_class_tree(path: Path) -> bool:

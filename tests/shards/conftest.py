@@ -14,10 +14,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from shards.build import BuildOptions, build, plan_build
+from shards.build import build
+from shards.job import BuildOptions, plan_build
 from shards.manifest import Manifest
 from shards.shardset import load_shard_set
 from shards.sources.base import Source
+from shards.workers import Crew
 
 
 class InlineExecutor(Executor):
@@ -60,7 +62,7 @@ def write_tree(root: Path, counts: dict[str, int], *, first_seed: int = 0) -> Pa
 
 def build_inline(source: Source, out: Path, **options: Any) -> tuple[Manifest, bool]:
     """Build in this process."""
-    return build(plan_build(source, BuildOptions(**options)), out, pool=inline_pool, num_in_flight=1)
+    return build(plan_build(source, BuildOptions(**options)), out, Crew(pool=inline_pool, num_in_flight=1))
 
 
 def all_files(root: Path) -> dict[str, bytes]:

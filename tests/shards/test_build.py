@@ -12,14 +12,15 @@ from pathlib import Path
 import pytest
 import webdataset
 
-from shards.build import BuildOptions, build, plan_build
+from shards.build import build
 from shards.errors import ShardError
 from shards.index import parse_index
+from shards.job import BuildOptions, plan_build
 from shards.lock import hold_lock
 from shards.manifest import Manifest
 from shards.shardset import load_shard_set
 from shards.sources.folders import ClassFolders, FlatFolder
-from shards.workers import local_pool
+from shards.workers import local_crew
 
 Run = Callable[..., tuple[Manifest, bool]]
 Files = Callable[[Path], dict[str, bytes]]
@@ -94,7 +95,7 @@ def test_worker_processes_write_the_same_bytes_as_this_process(
 ) -> None:
     run_build(ClassFolders(root=tree), tmp_path / "inline", shard_mib=0.01)
     job = plan_build(ClassFolders(root=tree), BuildOptions(shard_mib=0.01))
-    build(job, tmp_path / "pool", pool=lambda: local_pool(2), num_in_flight=4)
+    build(job, tmp_path / "pool", local_crew(2))
     assert files_of(tmp_path / "inline") == files_of(tmp_path / "pool")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from shards.build import BuildOptions, plan_build
+from shards.job import BuildOptions, plan_build
 from shards.listing import Listing, ListingBuilder
 from shards.manifest import Manifest
 from shards.plan import count_shards, make_plan, shuffled

@@ -1,0 +1,109 @@
+"""The plan of a build, complete before anything is written: options, source, listing, order and their fingerprint."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from shards.duplicates import without_duplicates
+from shards.errors import ShardError
+from shards.judge import Event, Judge
+from shards.listing import Listing
+from shards.pictures.troubles import Trouble
+from shards.plan import DEFAULT_SHARD_MIB, Plan, fingerprint, make_plan
+from shards.policy import Action
+from shards.shard_task import ShardTask, stem_of
+from shards.sources.base import Source
+from shards.spill import Spill
+
+MANY_SHARDS = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildOptions:
+    """What decides the output beside the source.
+
+    Attributes:
+        name: first part of the shard file names.
+        seed: of the global shuffle.
+        shard_mib: wished size of a shard in MiB.
+        judge: checks every picture and decides what is written.
+        sequential: whether to read the source in its own order, through scratch files; changes no byte of the output.
+        overwrite: whether another shard set in the output folder may be replaced.
+    """
+
+    name: str = "shard"
+    seed: int = 0
+    shard_mib: float = DEFAULT_SHARD_MIB
+    judge: Judge = field(default_factory=Judge)
+    sequential: bool = False
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[A-Za-z0-9_-]+", self.name):
+            raise ShardError(
+                "not usable in file names", where="--name", found=self.name, expected="letters, digits, - or _"
+            )
+        if self.shard_mib <= 0 or self.seed < 0:
+            raise ShardError("must be positive", where="--shard-mib, --seed", found=(self.shard_mib, self.seed))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """A source with its plan: what `plan_build` hands to `build`. `events` are of pictures left out of the plan."""
+
+    source: Source
+    listing: Listing
+    plan: Plan
+    options: BuildOptions
+    fingerprint: str
+    warnings: tuple[str, ...]
+    events: tuple[Event, ...]
+
+    @property
+    def stems(self) -> list[str]:
+        """File names of all shards without the suffix."""
+        return [stem_of(self.options.name, number) for number in range(self.plan.num_shards)]
+
+    @property
+    def is_sequential(self) -> bool:
+        """Whether the source is read in its own order, through scratch files."""
+        return self.options.sequential or self.source.is_sequential
+
+    def task(self, out: Path, number: int, spill: Spill | None = None) -> ShardTask:
+        """The task that writes shard `number` into `out`, from its scratch file if there is one."""
+        rows = self.plan.rows(number)
+        return ShardTask(
+            out=out,
+            name=self.options.name,
+            number=number,
+            first=int(self.plan.bounds[number]),
+            samples=spill.samples(self.listing, rows) if spill else self.listing.take(rows),
+            reader=spill.reader(number) if spill else self.source.reader(),
+            judge=self.options.judge,
+            plan=self.fingerprint,
+        )
+
+
+def plan_build(source: Source, options: BuildOptions) -> Job:
+    """Scan the source and decide which sample goes where; writes nothing.
+
+    Reads pictures only if the policy for duplicates leaves them out, since the plan is made of what is left.
+    """
+    listing, warnings = source.scan()
+    events: list[Event] = []
+    if (action := options.judge.policy.actions[Trouble.DUPLICATE]) != Action.KEEP:
+        listing, events = without_duplicates(source, listing, action)
+    plan = make_plan(listing, seed=options.seed, shard_mib=options.shard_mib)
+    if plan.num_shards > MANY_SHARDS:
+        warnings = [*warnings, f"{plan.num_shards} shards are slow to open: raise --shard-mib to have fewer"]
+    return Job(
+        source=source,
+        listing=listing,
+        plan=plan,
+        options=options,
+        fingerprint=fingerprint(listing, plan, f"1 {options.name} {options.seed} {options.judge.describe()}"),
+        warnings=tuple(warnings),
+        events=tuple(events),
+    )

@@ -1,0 +1,77 @@
+"""How Hugging Face data sets lay out pictures in columns: which column is the picture, which the label, which names.
+
+A picture column is a struct of `bytes` and `path`; the bytes are the original file's and are never decoded here. They
+may be null with only a path, which is then read if it exists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from shards.errors import ShardError, missing_package
+
+EXTRA = "sources"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Columns:
+    """Names of the columns in use. `label` is None where there is none; `classes` is empty where names are unknown."""
+
+    image: str
+    label: str | None
+    classes: tuple[str, ...]
+
+
+def import_pyarrow() -> Any:
+    """The pyarrow package. Raises `UserError` naming the extra to install when it is absent."""
+    try:
+        import pyarrow
+        import pyarrow.ipc
+        import pyarrow.parquet
+    except ImportError:
+        raise missing_package("pyarrow", "reading parquet and arrow files", extra=EXTRA) from None
+    return pyarrow
+
+
+def find_columns(schema: Any, features: dict[str, Any], *, where: Path) -> Columns:
+    """The picture and label columns of a pyarrow schema. `features` is Hugging Face's description of the columns."""
+    pyarrow = import_pyarrow()
+    images = [field.name for field in schema if _is_picture(field.type, pyarrow)]
+    if not images:
+        raise ShardError(
+            "no column of pictures", where=where, found=schema.names, expected="a struct of bytes and path"
+        )
+    image = "image" if "image" in images else images[0]
+    labels = [name for name in ("label", "labels", "fine_label", "cls") if name in schema.names]
+    label = labels[0] if labels and pyarrow.types.is_integer(schema.field(labels[0]).type) else None
+    names = features.get(label, {}).get("names", []) if label else []
+    return Columns(image=image, label=label, classes=tuple(names))
+
+
+def row_name(path: str | None, file: Path, row: int) -> str:
+    """A sample's name: its original path, or its place where none was kept."""
+    return path or f"{file.name}/{row:09d}"
+
+
+def external_bytes(path: str | None, beside: Path) -> bytes:
+    """The bytes of a picture that the data set only points at. Raises OSError when it is not there."""
+    if path is None:
+        raise OSError("neither bytes nor a path in the row")
+    return (beside / path).read_bytes()
+
+
+def class_names(labels: Iterable[int], names: tuple[str, ...]) -> tuple[str, ...]:
+    """The classes of a set with these labels; numbers stand in for names that are not known."""
+    highest = max(labels, default=-1)
+    if highest < 0:
+        return ()
+    return names if len(names) > highest else tuple(str(label) for label in range(highest + 1))
+
+
+def _is_picture(kind: Any, pyarrow: Any) -> bool:
+    if not pyarrow.types.is_struct(kind):
+        return False
+    return {"bytes", "path"} <= {kind.field(number).name for number in range(kind.num_fields)}

@@ -1,0 +1,36 @@
+"""Samples that are byte ranges of large files, such as the members of a tar: read in place by offset."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from shards.listing import SampleRef
+
+
+@dataclass(frozen=True, kw_only=True)
+class RangeReader:
+    """Reads [offset, offset + size) of `containers[sample.container]`; files are opened once per process."""
+
+    containers: tuple[Path, ...]
+    _open: dict[int, int] = field(default_factory=dict, repr=False, compare=False)
+
+    def read(self, sample: SampleRef) -> bytes:
+        """The sample's bytes."""
+        if sample.size < 0:
+            raise OSError("the source did not give its bytes when it was read in order")
+        descriptor = self._open.get(sample.container)
+        if descriptor is None:
+            descriptor = self._open[sample.container] = os.open(self.containers[sample.container], os.O_RDONLY)
+        content = os.pread(descriptor, sample.size, sample.offset)
+        if len(content) != sample.size:
+            raise OSError(f"{self.containers[sample.container]} ends before byte {sample.offset + sample.size}")
+        return content
+
+    def __getstate__(self) -> dict[str, object]:
+        return {"containers": self.containers, "_open": {}}
+
+    def __del__(self) -> None:
+        for descriptor in self._open.values():
+            os.close(descriptor)
