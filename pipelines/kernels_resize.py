@@ -45,11 +45,11 @@ def resize_window(image: Any, top: int, left: int, height: int, width: int, size
 @compiled
 def _weigh_rows(source: Any, start: int, pitch: int, height: int, length: int, size: int) -> Any:
     """Rows of `length` bytes, `pitch` apart from byte `start` on: `height` of them become `size`, end to end."""
-    out = np.empty(size * length, np.uint8)
+    out, total = np.empty(size * length, np.uint8), np.empty(length, np.int32)
     first, counts, weights = triangle_weights(height, size)
     for y in range(size):
         row = out[y * length : (y + 1) * length]
-        _weigh(row, source, start + first[y] * pitch, pitch, weights[y], counts[y])
+        _weigh(row, source, start + first[y] * pitch, pitch, weights[y], counts[y], total)
     return out
 
 
@@ -59,15 +59,16 @@ def _weigh_columns(source: Any, start: int, pitch: int, height: int, width: int,
     padded = (height + _BLOCK - 1) // _BLOCK * _BLOCK
     columns = np.empty(3 * width * padded, np.uint8)
     transpose(source, start, pitch, height, 3 * width, columns, padded)
-    narrow = np.empty(3 * size * padded, np.uint8)
+    pixel = 3 * padded  # bytes of one column of pixels: its red, green and blue
+    narrow, total = np.empty(size * pixel, np.uint8), np.empty(pixel, np.int32)
     first, counts, weights = triangle_weights(width, size)
     for x in range(size):
         target = size - 1 - x if flip else x
-        for channel in range(3):
-            row = narrow[(channel * size + target) * padded : (channel * size + target + 1) * padded]
-            _weigh(row, columns, (3 * first[x] + channel) * padded, 3 * padded, weights[x], counts[x])
+        column = narrow[target * pixel : (target + 1) * pixel]
+        _weigh(column, columns, first[x] * pixel, pixel, weights[x], counts[x], total)
     out = np.empty(padded * 3 * size, np.uint8)
-    transpose(narrow, 0, padded, 3 * size, padded, out, 3 * size)
+    for channel in range(3):
+        transpose(narrow, channel * padded, pixel, size, padded, out[channel * size :], 3 * size)
     return out
 
 
@@ -80,7 +81,7 @@ def triangle_weights(length: int, size: int) -> Any:
     scale = length / size
     support = max(scale, 1.0)
     first, counts = np.empty(size, np.int64), np.empty(size, np.int64)
-    weights = np.zeros((size, 2 * math.ceil(support) + 2), np.int32)  # one zero behind the last, for pairs
+    weights = np.zeros((size, 2 * math.ceil(support) + 4), np.int32)  # zeros behind the last, for sums by four
     for i in range(size):
         center = (i + 0.5) * scale
         low = max(int(center - support + 0.5), 0)
@@ -101,55 +102,72 @@ def _triangle(distance: float) -> float:
 
 
 @compiled
-def _weigh(out: Any, source: Any, start: int, step: int, weights: Any, count: int) -> None:
+def _weigh(out: Any, source: Any, start: int, step: int, weights: Any, count: int, total: Any) -> None:
     """Write the weighted mean of `count` rows of bytes that begin at `start`, `start + step`, ..."""
     length = out.size
-    if count > 3:
-        _weigh_many(out, source, start, step, weights, count)
-        return
     a = source[start : start + length]
     b = source[start + step : start + step + length] if count > 1 else a
-    if count < 3:
+    if count <= 2:
         _weigh_two(out, a, b, weights[0], weights[1])
-    else:
-        c = source[start + 2 * step : start + 2 * step + length]
+        return
+    c = source[start + 2 * step : start + 2 * step + length]
+    if count == 3:
         _weigh_three(out, a, b, c, weights[0], weights[1], weights[2])
+        return
+    d = source[start + 3 * step : start + 3 * step + length]
+    if count == 4:
+        _weigh_four(out, a, b, c, d, weights)
+    else:
+        _weigh_many(out, source, start, step, weights, count, total)
 
 
 @compiled
 def _weigh_two(out: Any, a: Any, b: Any, weight_a: Any, weight_b: Any) -> None:
     for i in range(out.size):
-        total = np.int32(_HALF + np.int32(np.int32(a[i]) * weight_a))
-        total = np.int32(total + np.int32(np.int32(b[i]) * weight_b))
-        out[i] = np.uint8(total >> _SHIFT)
+        sum_two = np.int32(np.int32(np.int32(a[i]) * weight_a) + np.int32(np.int32(b[i]) * weight_b))
+        out[i] = np.uint8(np.int32(sum_two + _HALF) >> _SHIFT)
 
 
 @compiled
 def _weigh_three(out: Any, a: Any, b: Any, c: Any, weight_a: Any, weight_b: Any, weight_c: Any) -> None:
     for i in range(out.size):
-        total = np.int32(_HALF + np.int32(np.int32(a[i]) * weight_a))
-        total = np.int32(total + np.int32(np.int32(b[i]) * weight_b))
-        total = np.int32(total + np.int32(np.int32(c[i]) * weight_c))
-        out[i] = np.uint8(total >> _SHIFT)
+        sum_two = np.int32(np.int32(np.int32(a[i]) * weight_a) + np.int32(np.int32(b[i]) * weight_b))
+        sum_three = np.int32(sum_two + np.int32(np.int32(c[i]) * weight_c))
+        out[i] = np.uint8(np.int32(sum_three + _HALF) >> _SHIFT)
 
 
 @compiled
-def _weigh_many(out: Any, source: Any, start: int, step: int, weights: Any, count: int) -> None:
+def _weigh_four(out: Any, a: Any, b: Any, c: Any, d: Any, weights: Any) -> None:
+    weight_a, weight_b, weight_c, weight_d = weights[0], weights[1], weights[2], weights[3]
+    for i in range(out.size):
+        sum_two = np.int32(np.int32(np.int32(a[i]) * weight_a) + np.int32(np.int32(b[i]) * weight_b))
+        sum_more = np.int32(np.int32(np.int32(c[i]) * weight_c) + np.int32(np.int32(d[i]) * weight_d))
+        out[i] = np.uint8(np.int32(np.int32(sum_two + sum_more) + _HALF) >> _SHIFT)
+
+
+@compiled
+def _weigh_many(out: Any, source: Any, start: int, step: int, weights: Any, count: int, total: Any) -> None:
     length = out.size
-    total = np.full(length, _HALF, np.int32)
-    for k in range(0, count, 2):
-        a = source[start + k * step : start + k * step + length]
-        b = source[start + (k + 1) * step : start + (k + 1) * step + length] if k + 1 < count else a
-        _add_two(total, a, b, weights[k], weights[k + 1])
+    for i in range(length):
+        total[i] = _HALF
+    for k in range(0, count, 4):
+        at = start + k * step
+        a = source[at : at + length]  # stands in, with weight 0, for rows behind the last
+        b = source[at + step : at + step + length] if k + 1 < count else a
+        c = source[at + 2 * step : at + 2 * step + length] if k + 2 < count else a
+        d = source[at + 3 * step : at + 3 * step + length] if k + 3 < count else a
+        _add_four(total[:length], a, b, c, d, weights[k : k + 4])
     for i in range(length):
         out[i] = np.uint8(total[i] >> _SHIFT)
 
 
 @compiled
-def _add_two(total: Any, a: Any, b: Any, weight_a: Any, weight_b: Any) -> None:
+def _add_four(total: Any, a: Any, b: Any, c: Any, d: Any, weights: Any) -> None:
+    weight_a, weight_b, weight_c, weight_d = weights[0], weights[1], weights[2], weights[3]
     for i in range(total.size):
-        added = np.int32(np.int32(np.int32(a[i]) * weight_a) + np.int32(np.int32(b[i]) * weight_b))
-        total[i] = np.int32(total[i] + added)
+        sum_two = np.int32(np.int32(np.int32(a[i]) * weight_a) + np.int32(np.int32(b[i]) * weight_b))
+        sum_more = np.int32(np.int32(np.int32(c[i]) * weight_c) + np.int32(np.int32(d[i]) * weight_d))
+        total[i] = np.int32(total[i] + np.int32(sum_two + sum_more))
 
 
 def _interleave(start: int) -> Any:
