@@ -1,17 +1,46 @@
 """What can be chosen about crops and their augmentation, as frozen values without torch or DALI.
 
-Every default is the reference's (facts: 2x224 + 6x96, jitter strength 1, blur .5, std .228).
-Nested into the trainer's configuration; each field's docstring is its help text.
+Every default is the reference's: 2x224 + 6x96, jitter strength 1, blur .5, std .228. Nested into the trainer's
+configuration; each field's docstring is its help text. The crops of published recipes are in pipelines.recipes.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import Literal
 
 from pipelines.errors import PipelineError
 
 Quality = Literal["exact", "fast"]
+Precision = Literal["float32", "float16", "bfloat16"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GroupChanges:
+    """What one crop group does differently; None is as for all groups. Fields as in Augmentation."""
+
+    flip: float | None = None
+    """Probability of a horizontal flip."""
+    jitter: float | None = None
+    """Probability of colour jitter."""
+    brightness: float | None = None
+    """Strength of the brightness jitter."""
+    contrast: float | None = None
+    """Strength of the contrast jitter."""
+    saturation: float | None = None
+    """Strength of the saturation jitter."""
+    hue: float | None = None
+    """Strength of the hue jitter, a share of a full turn."""
+    gray: float | None = None
+    """Probability of dropping the colour."""
+    blur: float | None = None
+    """Probability of a Gaussian blur."""
+    min_sigma: float | None = None
+    """Smallest blur sigma, in pixels."""
+    max_sigma: float | None = None
+    """Largest blur sigma, in pixels."""
+    solarize: float | None = None
+    """Probability of solarization."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,6 +55,8 @@ class CropGroup:
     """Smallest crop area as a share of the image."""
     max_scale: float
     """Largest crop area as a share of the image."""
+    changes: GroupChanges = field(default_factory=GroupChanges)
+    """Distortions that differ from --data.augment in this group."""
 
     def __post_init__(self) -> None:
         """Refuse what no graph can draw."""
@@ -68,6 +99,8 @@ class Augmentation:
     """Smallest blur sigma, in pixels."""
     max_sigma: float = 2.0
     """Largest blur sigma, in pixels."""
+    solarize: float = 0.0
+    """Probability of inverting the levels from 128 up, after the blur."""
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     """Channel means subtracted from pixels in [0, 1]."""
     std: tuple[float, float, float] = (0.228, 0.224, 0.225)
@@ -75,7 +108,7 @@ class Augmentation:
 
     def __post_init__(self) -> None:
         """Refuse probabilities and ranges that cannot be drawn from."""
-        for name in ("flip", "jitter", "gray", "blur"):
+        for name in ("flip", "jitter", "gray", "blur", "solarize"):
             if not 0 <= getattr(self, name) <= 1:
                 raise PipelineError(
                     "not a probability", where=f"--data.augment.{name}", found=getattr(self, name), expected="[0, 1]"
@@ -97,6 +130,11 @@ class Augmentation:
             )
         if min(self.std) <= 0:
             raise PipelineError("deviation must be positive", where="--data.augment.std", found=self.std)
+
+    def of(self, group: CropGroup) -> Augmentation:
+        """The distortions of one group; raises PipelineError where its changes cannot be drawn from."""
+        changed = {name: value for name, value in asdict(group.changes).items() if value is not None}
+        return replace(self, **changed)
 
 
 IMAGENET_CROPS = (
@@ -127,6 +165,12 @@ class LoaderOptions:
     """Device memory per thread reserved for decoding."""
     host_padding_mib: int = 8
     """Pinned host memory per thread reserved for decoding."""
+    precision: Precision = "float32"
+    """Type of the pixels in a batch; the 16-bit types need autocast and halve the memory traffic."""
+    on_error: Literal["stop", "skip"] = "stop"
+    """A picture that cannot be decoded stops the run, or is replaced by its neighbour in the shard and counted."""
+    tars_at: str | None = None
+    """Folder or s3://bucket/prefix that holds a copy of the tars; the shard folder then needs only the rest."""
 
     def __post_init__(self) -> None:
         """Refuse counts below what a pipeline needs."""

@@ -9,19 +9,17 @@ pipelines.exact_arithmetic.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from nvidia.dali import fn, types
 from nvidia.dali.data_node import DataNode
 
-from pipelines.config import Augmentation, CropGroup
+from pipelines.config import Augmentation, CropGroup, Precision
 from pipelines.errors import PipelineError
 from pipelines.exact_operator import MOST_GROUPS, crop_operator
 from pipelines.kernels import output_row
 from pipelines.kernels_finish import BFLOAT16, FLOAT16, FLOAT32
-
-Precision = Literal["float32", "float16", "bfloat16"]
 
 _KINDS = {
     "float32": (FLOAT32, types.FLOAT),
@@ -36,12 +34,12 @@ def draw_parameters(shapes: DataNode, *, crops: Sequence[CropGroup], augment: Au
     Args:
         shapes: int (2,) or (3,) per image on the CPU, height and width first.
         crops: the groups.
-        augment: probabilities and ranges, the same for all groups.
+        augment: probabilities and ranges, where a group does not override them.
 
     Returns:
         One node per group, float32 (num, exact_parameters.COLUMNS) on the CPU.
     """
-    return [_draw_group(shapes, group, augment, f"group{index}") for index, group in enumerate(crops)]
+    return [_draw_group(shapes, group, augment.of(group), f"group{index}") for index, group in enumerate(crops)]
 
 
 def _draw_group(shapes: DataNode, group: CropGroup, augment: Augmentation, name: str) -> DataNode:
@@ -67,6 +65,7 @@ def _draw_group(shapes: DataNode, group: CropGroup, augment: Augmentation, name:
         between(-augment.hue, augment.hue, "hue"),
         coin(augment.gray, "gray"),
         coin(augment.blur, "blur") * between(augment.min_sigma, augment.max_sigma, "sigma"),
+        coin(augment.solarize, "solarize"),
     ]
     windows = [_draw_window(shapes, group, f"{name}_window{crop}") for crop in range(num)]
     return fn.cat(fn.stack(*windows, axis=0), fn.stack(*drawn, axis=1), axis=1)

@@ -58,7 +58,7 @@ def _group(images: DataNode, rows: DataNode, group: CropGroup, augment: Augmenta
             levels = _blend(levels, *weights)
     drop = _per_crop(rows[:, p.GRAY], on_gpu)
     levels = levels * (1.0 - drop) + _gray(levels) * drop
-    return _finish(levels, rows[:, p.SIGMA], augment, half)
+    return _finish(levels, rows, augment.of(group), half)
 
 
 def _resized(images: DataNode, row: DataNode, size: int) -> DataNode:
@@ -139,14 +139,22 @@ def _trapezoid(angle: DataNode) -> DataNode:
     return math.clamp(math.min(k, 4.0 - k), 0.0, 1.0)
 
 
-def _finish(levels: DataNode, sigmas: DataNode, augment: Augmentation, half: bool) -> DataNode:
-    """Blur, then normalize: the blur rounds to levels as torchvision's does on bytes."""
+def _finish(levels: DataNode, rows: DataNode, augment: Augmentation, half: bool) -> DataNode:
+    """Blur, solarize, normalize: the blur rounds to levels as torchvision's does on bytes."""
     pictures = fn.reshape(fn.cast(levels, dtype=types.UINT8), layout="FHWC")
-    blurred = fn.gaussian_blur(pictures, sigma=fn.per_frame(math.max(sigmas, _NO_BLUR)))
+    pictures = fn.gaussian_blur(pictures, sigma=fn.per_frame(math.max(rows[:, p.SIGMA], _NO_BLUR)))
+    if augment.solarize > 0:
+        pictures = _solarize(pictures, _per_crop(rows[:, p.SOLARIZE], pictures.device == "gpu"))
     return fn.crop_mirror_normalize(
-        blurred,
+        pictures,
         dtype=types.FLOAT16 if half else types.FLOAT,
         output_layout="FHWC",
         mean=[255.0 * value for value in augment.mean],
         std=[255.0 * value for value in augment.std],
     )
+
+
+def _solarize(pictures: DataNode, coins: DataNode) -> DataNode:
+    levels = fn.cast(pictures, dtype=types.FLOAT)
+    inverted = math.min(levels, 255.0 - levels)  # equal below 128
+    return fn.reshape(levels + coins * (inverted - levels), layout="FHWC")

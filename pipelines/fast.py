@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from nvidia.dali import fn, types
+from nvidia.dali import fn, math, types
 from nvidia.dali.data_node import DataNode
 
 from pipelines import exact_parameters as p
@@ -24,6 +24,7 @@ def fast_crops(
     crops: Sequence[CropGroup],
     augment: Augmentation,
     device: Literal["cpu", "gpu"],
+    half: bool = False,
 ) -> list[DataNode]:
     """Cut, distort and normalize all crops of every image; must be called from a graph with conditionals.
 
@@ -33,18 +34,22 @@ def fast_crops(
         crops: the same groups.
         augment: mean and std are read from it.
         device: where the work is done.
+        half: float16 output instead of float32.
 
     Returns:
-        One node per group, float32 (num, size, size, 3).
+        One node per group, (num, size, size, 3).
     """
     outputs = []
-    for group, rows in zip(crops, parameters, strict=True):
-        made = [_crop(images, rows[index], group.size, augment, device) for index in range(group.num)]
+    for index in range(len(crops)):  # DALI's conversion of conditionals knows no zip(strict=True)
+        rows, size = parameters[index], crops[index].size
+        made = [
+            _crop(images, rows[crop], size, augment.of(crops[index]), device, half) for crop in range(crops[index].num)
+        ]
         outputs.append(fn.stack(*made, axis=0))
     return outputs
 
 
-def _crop(images: DataNode, row: DataNode, size: int, augment: Augmentation, device: str) -> DataNode:
+def _crop(images: DataNode, row: DataNode, size: int, augment: Augmentation, device: str, half: bool) -> DataNode:
     start = fn.stack(row[p.TOP], row[p.LEFT])
     extent = fn.stack(row[p.HEIGHT], row[p.WIDTH])
     crop = fn.resize(
@@ -58,10 +63,12 @@ def _crop(images: DataNode, row: DataNode, size: int, augment: Augmentation, dev
     crop = _jitter(crop, row)
     if row[p.SIGMA] > 0:
         crop = fn.gaussian_blur(crop, sigma=row[p.SIGMA])
+    if augment.solarize > 0:
+        crop = _solarize(crop, row[p.SOLARIZE])
     return fn.crop_mirror_normalize(
         crop,
         mirror=fn.cast(row[p.FLIP], dtype=types.INT32),
-        dtype=types.FLOAT,
+        dtype=types.FLOAT16 if half else types.FLOAT,
         output_layout="HWC",
         mean=[255 * mean for mean in augment.mean],
         std=[255 * std for std in augment.std],
@@ -79,3 +86,9 @@ def _jitter(crop: DataNode, row: DataNode) -> DataNode:
         saturation=(coin * row[p.SATURATION] + (1 - coin)) * keep_colour,
         hue=coin * row[p.HUE] * 360,  # degrees
     )
+
+
+def _solarize(crop: DataNode, coin: DataNode) -> DataNode:
+    if coin > 0:
+        crop = fn.reshape(math.min(crop, fn.cast(255 - crop, dtype=types.UINT8)), layout="HWC")
+    return crop

@@ -7,16 +7,18 @@ a checkpoint restores them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from nvidia.dali import fn, pipeline_def, types
 from nvidia.dali.data_node import DataNode
-from nvidia.dali.pipeline import Pipeline
+from nvidia.dali.pipeline import Pipeline, do_not_convert
 
 from pipelines.config import Augmentation, CropGroup, LoaderOptions, Quality
 from pipelines.exact import draw_parameters, exact_crops
+from pipelines.exact_arithmetic import arithmetic_crops
+from pipelines.exact_operator import MOST_GROUPS
 from pipelines.fast import fast_crops
 from pipelines.reader import ReadPlan, read
 
@@ -87,10 +89,37 @@ def _training_graph(reading: ReadPlan, plan: CropPlan) -> tuple[DataNode, ...]:
 
 
 def make_crops(images: DataNode, parameters: Sequence[DataNode], plan: CropPlan) -> list[DataNode]:
-    """One node per group, (num, size, size, 3) float32 per image, by the quality of `plan`."""
-    if plan.quality == "fast" or plan.device == "gpu":
-        return fast_crops(images, parameters, crops=plan.crops, augment=plan.augment, device=plan.device)
-    return exact_crops(images, parameters, crops=plan.crops, augment=plan.augment)
+    """One node per group, (num, size, size, 3) per image, by the quality and on the device of `plan`.
+
+    Elements have the plan's precision, 16-bit floats on the CPU as their bits in uint16; a bfloat16 that DALI's
+    operators cannot write is left to the reader of the batch and comes as float32.
+    """
+    if plan.quality == "fast":
+        half = plan.options.precision == "float16"
+        return fast_crops(images, parameters, crops=plan.crops, augment=plan.augment, device=plan.device, half=half)
+    without_conditionals: Callable[..., list[DataNode]] = do_not_convert(_exact_crops)
+    return without_conditionals(images, parameters, plan)
+
+
+def _exact_crops(images: DataNode, parameters: Sequence[DataNode], plan: CropPlan) -> list[DataNode]:
+    if plan.device == "cpu":
+        return _compiled_crops(images, parameters, plan)
+    half = plan.options.precision == "float16"
+    return arithmetic_crops(images, parameters, crops=plan.crops, augment=plan.augment, half=half)
+
+
+def _compiled_crops(images: DataNode, parameters: Sequence[DataNode], plan: CropPlan) -> list[DataNode]:
+    made: list[DataNode] = []
+    for first in range(0, len(plan.crops), MOST_GROUPS):
+        part = slice(first, first + MOST_GROUPS)
+        made += exact_crops(
+            images,
+            parameters[part],
+            crops=plan.crops[part],
+            augment=plan.augment,
+            precision=plan.options.precision,
+        )
+    return made
 
 
 def decode(encoded: DataNode, device: DaliDevice, options: LoaderOptions) -> DataNode:

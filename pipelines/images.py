@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from nvidia.dali import fn, pipeline_def, types
+from nvidia.dali import fn, types
 from nvidia.dali.data_node import DataNode
+from nvidia.dali.pipeline import Pipeline
 
 from pipelines.batch import ImageBatch
 from pipelines.config import LoaderOptions
@@ -88,19 +89,19 @@ class ImageLoader:
         finally:
             stream.close()
 
-    def _pipeline(self) -> Any:
+    def _pipeline(self) -> Pipeline:
         is_cuda = self._device.type == "cuda"
-        return _image_graph(
-            self._reading,
-            self._plan,
-            "gpu" if is_cuda else "cpu",
-            self._options,
+        pipeline = Pipeline(
             batch_size=self._batch_size,
             seed=0,
             num_threads=max(self._options.threads, 1),
             device_id=self._device.index if is_cuda else None,
             prefetch_queue_depth=self._options.prefetch,
         )
+        with pipeline:
+            outputs = _image_graph(self._reading, self._plan, "gpu" if is_cuda else "cpu", self._options)
+            pipeline.set_outputs(*outputs)
+        return pipeline
 
     def _batch(self, outputs: Any, count: int) -> ImageBatch:
         images, digits, source = outputs
@@ -112,7 +113,6 @@ class ImageLoader:
         )
 
 
-@pipeline_def
 def _image_graph(
     reading: ReadPlan, plan: ImagePlan, device: DaliDevice, options: LoaderOptions
 ) -> tuple[DataNode, DataNode, DataNode]:

@@ -18,14 +18,15 @@ from numba.np.numpy_support import carray
 from pipelines import exact_parameters as p
 from pipelines.kernels_blur import blur
 from pipelines.kernels_cache import compiled, compiled_entry
-from pipelines.kernels_color import grayscale, jitter
+from pipelines.kernels_color import grayscale, jitter, solarize
 from pipelines.kernels_finish import FLOAT32, finish
 from pipelines.kernels_resize import resize_window
 
 Array = np.ndarray[Any, Any]
 ORDERS, COLUMNS = p.ORDERS, p.COLUMNS
 TOP, LEFT, HEIGHT, WIDTH, FLIP = p.TOP, p.LEFT, p.HEIGHT, p.WIDTH, p.FLIP
-JITTER, ORDER, BRIGHTNESS, HUE, GRAY, SIGMA = p.JITTER, p.ORDER, p.BRIGHTNESS, p.HUE, p.GRAY, p.SIGMA
+JITTER, ORDER, BRIGHTNESS, HUE = p.JITTER, p.ORDER, p.BRIGHTNESS, p.HUE
+GRAY, SIGMA, SOLARIZE = p.GRAY, p.SIGMA, p.SOLARIZE
 
 
 @compiled
@@ -49,6 +50,8 @@ def write_crop(image: Any, row: Any, affine: Any, kind: int, out: Any) -> None:
         channels = 1
     if row[SIGMA] > 0:
         blur(planes, row[SIGMA], channels)
+    if row[SOLARIZE] > 0:
+        solarize(planes)
     finish(planes, channels, affine, kind, out)
 
 

@@ -146,3 +146,11 @@ def _fill_gray(red: Any, green: Any, blue: Any) -> None:
         red[x] = gray
         green[x] = gray
         blue[x] = gray
+
+
+@compiled
+def solarize(planes: Any) -> None:
+    """Invert the levels from 128 up."""
+    flat = planes.reshape(planes.size)
+    for i in range(flat.size):
+        flat[i] = min(flat[i], np.uint8(255 - flat[i]))

@@ -104,6 +104,7 @@ class DaliLoader:
         }
         self._steps = steps_per_epoch(**sizes)
         self._dropped = native_batches(**sizes) - self._steps
+        self._dtype: torch.dtype = getattr(torch, layout.plan.options.precision)
         self._stream: Stream | None = None
         self._blob: bytes | None = None
         self._first_epoch = self._epoch = self._step = 0
@@ -214,7 +215,7 @@ class DaliLoader:
     def _batch(self, outputs: Any) -> MultiCropBatch:
         *groups, digits, source = outputs
         return MultiCropBatch(
-            groups=tuple(crop_view(group) for group in groups),
+            groups=tuple(crop_view(group, self._dtype) for group in groups),
             labels=parse_labels(as_tensor(digits), is_labelled=self._layout.shards.is_labelled),
             sample_ids=parse_ids(as_tensor(source)),
         )

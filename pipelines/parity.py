@@ -28,8 +28,9 @@ STEPS: dict[str, tuple[int, ...]] = {
     "hue": (p.HUE,),
     "gray": (p.GRAY,),
     "blur": (p.SIGMA,),
+    "solarize": (p.SOLARIZE,),
     "chain before blur": (p.FLIP, p.BRIGHTNESS, p.CONTRAST, p.SATURATION, p.HUE, p.GRAY),
-    "whole chain": (p.FLIP, p.BRIGHTNESS, p.CONTRAST, p.SATURATION, p.HUE, p.GRAY, p.SIGMA),
+    "whole chain": (p.FLIP, p.BRIGHTNESS, p.CONTRAST, p.SATURATION, p.HUE, p.GRAY, p.SIGMA, p.SOLARIZE),
 }
 """The steps compared, each with the columns it keeps; all others are made neutral."""
 
@@ -76,7 +77,7 @@ def compare(images: Sequence[Array], rows: Sequence[Array], size: int) -> list[D
 def only(step: str, rows: Array) -> Array:
     """`rows` (num, COLUMNS) with everything neutral that is not part of `step`."""
     kept, columns = rows.copy(), STEPS[step]
-    for column in (p.FLIP, p.GRAY, p.SIGMA):
+    for column in (p.FLIP, p.GRAY, p.SIGMA, p.SOLARIZE):
         if column not in columns:
             kept[:, column] = 0
     for operation, neutral in enumerate(NEUTRAL):
@@ -85,6 +86,7 @@ def only(step: str, rows: Array) -> Array:
     if len(columns) == 1:  # a step on its own happens in every crop, whatever its coin said
         kept[:, p.JITTER] = columns[0] in range(p.BRIGHTNESS, p.HUE + 1)
         kept[:, p.GRAY] = columns[0] == p.GRAY
+        kept[:, p.SOLARIZE] = columns[0] == p.SOLARIZE
     elif not columns:
         kept[:, p.JITTER] = 0
     return kept

@@ -49,6 +49,8 @@ def _crop(image: Any, row: Array, size: int, path: Path) -> Array:
         crop = functional.rgb_to_grayscale(crop, num_output_channels=3)
     if row[p.SIGMA]:
         crop = functional.gaussian_blur(crop, [TAPS, TAPS], [float(row[p.SIGMA])] * 2)
+    if row[p.SOLARIZE]:
+        crop = functional.solarize(crop, 128)
     return np.asarray(crop) if path == "pillow" else np.ascontiguousarray(crop.permute(1, 2, 0).numpy())
 
 
@@ -78,7 +80,7 @@ def torchvision_rows(
 
 
 def _draw(shape: Sequence[int], group: CropGroup, augment: Augmentation) -> Array:
-    row = np.zeros(p.COLUMNS, np.float32)
+    row, augment = np.zeros(p.COLUMNS, np.float32), augment.of(group)
     blank = torch.empty(()).expand(3, *shape[:2])  # only its shape is read
     scale = [group.min_scale, group.max_scale]
     row[p.TOP : p.WIDTH + 1] = transforms.RandomResizedCrop.get_params(blank, scale, [3 / 4, 4 / 3])
@@ -91,6 +93,7 @@ def _draw(shape: Sequence[int], group: CropGroup, augment: Augmentation) -> Arra
     ]
     sigma = transforms.GaussianBlur.get_params(augment.min_sigma, augment.max_sigma)
     row[p.SIGMA] = sigma if _coin(augment.blur) else 0.0
+    row[p.SOLARIZE] = _coin(augment.solarize)
     return row
 
 

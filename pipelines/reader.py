@@ -7,6 +7,8 @@ is simply not in it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -53,7 +55,7 @@ def plan_reading(
 ) -> ReadPlan:
     """The plan of one rank for a shard set."""
     return ReadPlan(
-        paths=tuple(str(shard.tar) for shard in shards.shards),
+        paths=tuple(_where(shard.tar, options.tars_at) for shard in shards.shards),
         index_paths=tuple(str(shard.idx) for shard in shards.shards),
         is_labelled=shards.is_labelled,
         rank=rank,
@@ -66,13 +68,17 @@ def plan_reading(
     )
 
 
+def _where(tar: Path, elsewhere: str | None) -> str:
+    return str(tar) if elsewhere is None else f"{elsewhere.rstrip('/')}/{tar.name}"
+
+
 def read(plan: ReadPlan) -> tuple[DataNode, DataNode, DataNode]:
     """Encoded image, uint8 (bytes,); label digits, uint8 (8,), zeros if unlabelled; source, uint8 (longest,).
 
     The source is DALI's `tar:offset:member`, padded with zeros.
     """
     is_shuffled = plan.shuffle_seed is not None
-    parts = fn.readers.webdataset(
+    parts: Any = fn.readers.webdataset(
         paths=list(plan.paths),
         index_paths=list(plan.index_paths),
         ext=[IMAGE_SUFFIXES, "cls"] if plan.is_labelled else [IMAGE_SUFFIXES],
@@ -83,7 +89,7 @@ def read(plan: ReadPlan) -> tuple[DataNode, DataNode, DataNode]:
         random_shuffle=is_shuffled,
         initial_fill=plan.shuffle_pool,
         shuffle_after_epoch=is_shuffled,
-        **({"shuffle_after_epoch_seed": plan.shuffle_seed} if is_shuffled else {}),
+        shuffle_after_epoch_seed=plan.shuffle_seed,
         pad_last_batch=True,
         prefetch_queue_depth=plan.reader_prefetch,
         dont_use_mmap=not plan.use_mmap,

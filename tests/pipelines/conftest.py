@@ -1,10 +1,11 @@
-"""Small shard sets from the real builder, and loaders on them; nothing is downloaded."""
+"""Small shard sets written by hand, and loaders on them; nothing is downloaded."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+import tarfile
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,9 @@ from PIL import Image
 
 from pipelines.config import Augmentation, CropGroup, LoaderOptions
 from pipelines.loader import DaliLoader, open_loader
-from shards.build import BuildOptions, build, plan_build
+from shards.index import IndexMember, format_index
+from shards.manifest import Manifest, ShardEntry, sha256_of
 from shards.shardset import ShardSet, load_shard_set
-from shards.sources.recognise import recognise
 
 CROPS = (
     CropGroup(num=2, size=24, min_scale=0.3, max_scale=1.0),
@@ -47,13 +48,48 @@ def write_pictures(root: Path, count: int, *, labelled: bool, png_every: int = 0
 
 
 def build_set(source: Path, out: Path, *, num_tars: int = 3) -> ShardSet:
-    """The shard set of a folder, in about `num_tars` tars."""
-    per_picture = 3 * 512 + sum(path.stat().st_size for path in source.rglob("*.*")) / len(list(source.rglob("*.*")))
-    mib = per_picture * len(list(source.rglob("*.*"))) / num_tars / 2**20
-    (found,) = recognise(source).values()
-    job = plan_build(found, BuildOptions(shard_mib=mib))
-    build(job, out, pool=lambda: ThreadPoolExecutor(1), num_in_flight=1)
+    """The shard set of a folder: its pictures in a shuffled order, numbered, in `num_tars` tars."""
+    out.mkdir()
+    pictures = sorted(path for path in source.rglob("*") if path.is_file())
+    classes = tuple(sorted({path.parent.name for path in pictures} - {source.name}))
+    order = np.random.default_rng(len(pictures)).permutation(len(pictures))
+    samples = [(number, pictures[index]) for number, index in enumerate(order)]
+    bounds = np.linspace(0, len(samples), num_tars + 1).astype(int)
+    entries = [
+        write_shard(out / f"set-{number:06d}", samples[first:last], classes)
+        for number, (first, last) in enumerate(pairwise(bounds))
+    ]
+    manifest = Manifest(name="set", seed=0, classes=classes, shards=tuple(entries), build={})
+    (out / "manifest.json").write_bytes(manifest.to_bytes())
     return load_shard_set(out)
+
+
+def write_shard(stem: Path, samples: Sequence[tuple[int, Path]], classes: Sequence[str]) -> ShardEntry:
+    """One tar and its index by the standard library's writer."""
+    tar, idx, lines = stem.with_suffix(".tar"), stem.with_suffix(".idx"), []
+    with tarfile.open(tar, "w", format=tarfile.USTAR_FORMAT) as archive:
+        for number, path in samples:
+            members = [(path.suffix[1:], path.read_bytes())]
+            if classes:
+                members.append(("cls", str(classes.index(path.parent.name)).encode()))
+            lines.append([add_member(archive, f"{number:09d}.{suffix}", content) for suffix, content in members])
+    idx.write_bytes(format_index(lines))
+    return ShardEntry(
+        tar=tar.name,
+        idx=idx.name,
+        num_samples=len(samples),
+        tar_bytes=tar.stat().st_size,
+        tar_sha256=sha256_of(tar.read_bytes()),
+        idx_sha256=sha256_of(idx.read_bytes()),
+    )
+
+
+def add_member(archive: tarfile.TarFile, name: str, content: bytes) -> IndexMember:
+    info = tarfile.TarInfo(name)
+    info.size = len(content)
+    start = archive.offset + tarfile.BLOCKSIZE
+    archive.addfile(info, io.BytesIO(content))
+    return IndexMember(name.rpartition(".")[2], start, len(content), name)
 
 
 SetMaker = Callable[..., ShardSet]
