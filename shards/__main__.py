@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import sys
 
-from shards.commands import build, demo, info
+from shards.commands import build, check, demo, info
 from shards.errors import run_command
 
 EXAMPLES = """\
 examples:
   python -m shards demo data/demo            draw a small labelled set, to try the trainer with
   python -m shards build pets/ data/pets     pictures to shards
+  python -m shards check data/pets --full    is it sound
   python -m shards info data/pets            what is there
 """
 
@@ -25,7 +26,7 @@ def main() -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (build, demo, info):
+    for command in (build, demo, check, info):
         command.add_parser(subparsers)
     args = parser.parse_args()
     return int(args.run(args))

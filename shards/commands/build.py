@@ -7,6 +7,7 @@ from pathlib import Path
 
 from shards.build import build
 from shards.commands.common import MB, Subparsers, add_command, add_workers, positive, say, summary, warn
+from shards.interop import write_indices
 from shards.job import BuildOptions, Job, plan_build
 from shards.judge import Judge
 from shards.manifest import Manifest
@@ -86,7 +87,7 @@ def options_of(args: argparse.Namespace) -> BuildOptions:
 
 def run(args: argparse.Namespace) -> int:
     """Build every split found in SRC; returns 3 when pictures were left out and that was not allowed."""
-    options, dropped = options_of(args), 0
+    options, manifests = options_of(args), dict[str, Manifest]()
     for split, source in recognise(args.src, labels=args.labels).items():
         say(f"source: {source.description}")
         job = plan_build(source, options)
@@ -94,7 +95,10 @@ def run(args: argparse.Namespace) -> int:
         if not args.dry_run:
             manifest, was_written = build(job, args.out / split, local_crew(args.workers))
             say_result(args.out / split, manifest, was_written)
-            dropped += manifest.num_dropped
+            manifests[split] = manifest
+    if manifests:
+        write_indices(args.out, manifests)
+    dropped = sum(manifest.num_dropped for manifest in manifests.values())
     if dropped and not args.allow_drops:
         warn(f"{dropped:,} pictures were left out; --allow-drops accepts that")
         return DROPPED_EXIT_CODE

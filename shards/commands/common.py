@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from pathlib import Path
 from typing import Protocol
 
-from shards.manifest import Manifest
+from shards.manifest import MANIFEST_NAME, Manifest
 
 MB = 1e6
 
@@ -43,6 +44,12 @@ def positive(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"must be 1 or more, not {text}")
     return number
+
+
+def split_folders(root: Path) -> list[Path]:
+    """The shard sets right below a folder, or the folder itself when it is one or has none below."""
+    splits = [path.parent for path in sorted(root.glob(f"*/{MANIFEST_NAME}"))]
+    return splits if splits and not (root / MANIFEST_NAME).is_file() else [root]
 
 
 def say(text: str) -> None:

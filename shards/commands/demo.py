@@ -8,7 +8,9 @@ from pathlib import Path
 from shards.build import build
 from shards.commands.common import Subparsers, add_command, add_workers, positive, say, summary
 from shards.demo.source import DrawnPictures
+from shards.interop import write_indices
 from shards.job import BuildOptions, plan_build
+from shards.manifest import Manifest
 from shards.sources.recognise import TRAIN, VALIDATION
 from shards.workers import local_crew
 
@@ -40,10 +42,13 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Draw both splits."""
+    manifests = dict[str, Manifest]()
     for stream, (split, num_pictures) in enumerate(((TRAIN, args.train), (VALIDATION, args.validation))):
         source = DrawnPictures(num_pictures=num_pictures, seed=args.seed, stream=stream)
         job = plan_build(source, BuildOptions(name="demo", seed=args.seed, overwrite=args.overwrite))
         out = args.out / split
         manifest, was_written = build(job, out, local_crew(args.workers, title=f"drawing {split}"))
+        manifests[split] = manifest
         say(f"{'drawn' if was_written else 'already complete'}: {out}: {summary(manifest)}")
+    write_indices(args.out, manifests)
     return 0

@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from shards.commands.common import MB, Subparsers, add_command, say
-from shards.manifest import MANIFEST_NAME
+from shards.commands.common import MB, Subparsers, add_command, say, split_folders
+from shards.contact_sheet import contact_sheet
 from shards.shardset import ShardSet, load_shard_set
 
 EXAMPLES = """\
   python -m shards info data/pets            every split below
-  python -m shards info data/pets/train
+  python -m shards info data/pets/train --picture pets.png
 """
 FIRST_CLASSES = 12
 
@@ -20,16 +20,21 @@ def add_parser(subparsers: Subparsers) -> None:
     """Declare the command."""
     parser = add_command(subparsers, "info", "Say what a folder of shards holds.", examples=EXAMPLES)
     parser.add_argument("dir", type=Path, metavar="DIR", help="a shard set, or a folder of them")
+    picture = "write a contact sheet per split, with class names, as FILE-SPLIT.png"
+    parser.add_argument("--picture", type=Path, metavar="FILE", help=picture)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Print every shard set in DIR or right below it."""
-    splits = [path.parent for path in sorted(args.dir.glob(f"*/{MANIFEST_NAME}"))]
-    folders = splits if splits and not (args.dir / MANIFEST_NAME).is_file() else [args.dir]
-    for folder in folders:
-        for line in describe(load_shard_set(folder)):
+    for folder in split_folders(args.dir):
+        shard_set = load_shard_set(folder)
+        for line in describe(shard_set):
             say(line)
+        if args.picture:
+            path = args.picture.with_name(f"{args.picture.stem}-{folder.name}{args.picture.suffix or '.png'}")
+            contact_sheet(shard_set).save(path)
+            say(f"  picture  {path}")
     return 0
 
 

@@ -150,3 +150,9 @@ def dali_epoch(out: Path) -> list[tuple[str, tuple[int, ...]]]:
 def decode_with_dali() -> Callable[[Path], list[tuple[str, tuple[int, ...]]]]:
     """See `dali_epoch`."""
     return dali_epoch
+
+
+@pytest.fixture
+def executor() -> Executor:
+    """Runs tasks in this process."""
+    return InlineExecutor()
