@@ -93,31 +93,44 @@ def _convolve(source: Any, start: int, step: int, weights: Any, out: Any) -> Non
     """Write sum over k of weights[|k|] * source[start + i + k * step] to out[i], two pairs of taps at a time."""
     count, radius = out.size, weights.size - 1
     center = source[start : start + count]
-    before, after = source[start - step : start - step + count], source[start + step : start + step + count]
-    _first_pair(center, before, after, weights[0], weights[1], out)
-    for k in range(2, radius + 1, 2):
-        last = min(k + 1, radius)
-        _two_pairs(
-            source[start - k * step : start - k * step + count],
-            source[start + k * step : start + k * step + count],
-            source[start - last * step : start - last * step + count],
-            source[start + last * step : start + last * step + count],
-            weights[k],
-            weights[last] if last > k else np.float32(0.0),
-            out,
-        )
+    if radius % 2:
+        a, b = _pair(source, start, step, count)
+        _center_and_pair(center, a, b, weights[0], weights[1], out)
+    else:
+        a, b = _pair(source, start, step, count)
+        c, d = _pair(source, start, 2 * step, count)
+        _center_and_two_pairs(center, a, b, c, d, weights[:3], out)
+    for k in range(2 + (radius + 1) % 2, radius, 2):
+        a, b = _pair(source, start, k * step, count)
+        c, d = _pair(source, start, (k + 1) * step, count)
+        _add_two_pairs(a, b, c, d, weights[k], weights[k + 1], out)
 
 
 @compiled
-def _first_pair(center: Any, before: Any, after: Any, weight: Any, pair_weight: Any, out: Any) -> None:
-    for i in range(out.size):
-        pair = np.float32(np.float32(before[i]) + np.float32(after[i]))
-        out[i] = np.float32(np.float32(np.float32(center[i]) * weight) + np.float32(pair * pair_weight))
+def _pair(source: Any, start: int, distance: int, count: int) -> Any:
+    before, after = start - distance, start + distance
+    return source[before : before + count], source[after : after + count]
 
 
 @compiled
-def _two_pairs(a: Any, b: Any, c: Any, d: Any, weight: Any, second_weight: Any, out: Any) -> None:
+def _center_and_pair(center: Any, a: Any, b: Any, weight: Any, pair_weight: Any, out: Any) -> None:
     for i in range(out.size):
-        pair = np.float32(np.float32(np.float32(a[i]) + np.float32(b[i])) * weight)
+        pair = np.float32(np.float32(np.float32(a[i]) + np.float32(b[i])) * pair_weight)
+        out[i] = np.float32(np.float32(np.float32(center[i]) * weight) + pair)
+
+
+@compiled
+def _center_and_two_pairs(center: Any, a: Any, b: Any, c: Any, d: Any, weights: Any, out: Any) -> None:
+    weight, pair_weight, second_weight = weights[0], weights[1], weights[2]
+    for i in range(out.size):
+        pair = np.float32(np.float32(np.float32(a[i]) + np.float32(b[i])) * pair_weight)
+        second = np.float32(np.float32(np.float32(c[i]) + np.float32(d[i])) * second_weight)
+        out[i] = np.float32(np.float32(np.float32(np.float32(center[i]) * weight) + pair) + second)
+
+
+@compiled
+def _add_two_pairs(a: Any, b: Any, c: Any, d: Any, pair_weight: Any, second_weight: Any, out: Any) -> None:
+    for i in range(out.size):
+        pair = np.float32(np.float32(np.float32(a[i]) + np.float32(b[i])) * pair_weight)
         second = np.float32(np.float32(np.float32(c[i]) + np.float32(d[i])) * second_weight)
         out[i] = np.float32(np.float32(out[i] + pair) + second)
