@@ -21,11 +21,13 @@ class MultiCropBatch:
             device; the three trailing dimensions may lie in memory as channels_last.
         labels: int64 (batch,) on the CPU; -1 where the shards carry no labels. The loss never sees them.
         sample_ids: int64 (batch,) on the CPU; the sample's number in its shard set.
+        replaced: tar, member and offset of pictures that could not be decoded; another of the batch stands in.
     """
 
     groups: tuple[Tensor, ...]
     labels: Tensor
     sample_ids: Tensor
+    replaced: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -168,7 +168,7 @@ class LoaderOptions:
     precision: Precision = "float32"
     """Type of the pixels in a batch; the 16-bit types need autocast and halve the memory traffic."""
     on_error: Literal["stop", "skip"] = "stop"
-    """A picture that cannot be decoded stops the run, or is replaced by its neighbour in the shard and counted."""
+    """A picture that cannot be decoded stops the run, or is replaced by another of its batch and counted."""
     tars_at: str | None = None
     """Folder or s3://bucket/prefix that holds a copy of the tars; the shard folder then needs only the rest."""
 

@@ -15,3 +15,7 @@ class LoaderStateError(PipelineError):
 
 class SampleError(PipelineError):
     """A sample the index names but the decoder cannot read."""
+
+
+class SampleWarning(UserWarning):
+    """A sample that could not be decoded and that another one stands in for."""

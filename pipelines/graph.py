@@ -53,6 +53,7 @@ def training_pipeline(
     threads: int,
     device_id: int | None,
     checkpoint: bytes | None = None,
+    slots: tuple[int, ...] | None = None,
 ) -> Pipeline:
     """An unbuilt pipeline: one output per crop group, (num, size, size, 3) per image, then label digits and source.
 
@@ -64,10 +65,12 @@ def training_pipeline(
         threads: CPU threads.
         device_id: CUDA device, None without one.
         checkpoint: state to continue from.
+        slots: for every place of a batch the place its sample is taken from; None leaves all where they are.
     """
     return _training_graph(
         reading,
         plan,
+        slots,
         batch_size=batch_size,
         seed=seed,
         num_threads=threads,
@@ -79,8 +82,12 @@ def training_pipeline(
 
 
 @pipeline_def(enable_conditionals=True)
-def _training_graph(reading: ReadPlan, plan: CropPlan) -> tuple[DataNode, ...]:
+def _training_graph(reading: ReadPlan, plan: CropPlan, slots: tuple[int, ...] | None) -> tuple[DataNode, ...]:
     encoded, digits, source = read(reading)
+    if slots is not None:  # named, so that all other operators keep the names DALI counts for them
+        encoded = fn.permute_batch(encoded, indices=list(slots), name="slots_encoded")
+        digits = fn.permute_batch(digits, indices=list(slots), name="slots_digits")
+        source = fn.permute_batch(source, indices=list(slots), name="slots_source")
     images = decode(encoded, plan.device, plan.options)
     parameters = draw_parameters(
         fn.peek_image_shape(encoded, adjust_orientation=False), crops=plan.crops, augment=plan.augment

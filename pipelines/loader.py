@@ -8,7 +8,7 @@ the next epoch starts where the reader's does.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import nvidia.dali
@@ -17,27 +17,24 @@ import torch
 from pipelines.batch import MultiCropBatch
 from pipelines.config import Augmentation, CropGroup, LoaderOptions, Quality
 from pipelines.errors import LoaderStateError
-from pipelines.graph import CropPlan, training_pipeline
-from pipelines.reader import parse_ids, parse_labels, plan_reading
-from pipelines.seeds import stream_seeds
+from pipelines.graph import CropPlan
+from pipelines.reader import parse_ids, parse_labels
 from pipelines.steps import native_batches, steps_per_epoch
-from pipelines.stream import Stream
 from pipelines.tensors import as_tensor, crop_view
+from pipelines.training_stream import Layout, TrainingStream
 from shards.shardset import ShardSet
 
-_PLACES = ("threads", "prefetch", "reader_prefetch", "use_mmap", "device_padding_mib", "host_padding_mib")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Layout:
-    shards: ShardSet
-    plan: CropPlan
-    batch_size: int
-    rank: int
-    world_size: int
-    seed: int
-    device: torch.device
-    threads: int
+_PLACES = (
+    "threads",
+    "prefetch",
+    "reader_prefetch",
+    "use_mmap",
+    "device_padding_mib",
+    "host_padding_mib",
+    "on_error",
+    "tars_at",
+)
+"""Options that do not change a batch's bits, so that a run may be continued with others."""
 
 
 def open_loader(
@@ -78,7 +75,7 @@ def open_loader(
         options=options,
     )
     return DaliLoader(
-        _Layout(
+        Layout(
             shards=shards,
             plan=plan,
             batch_size=batch_size,
@@ -94,7 +91,7 @@ def open_loader(
 class DaliLoader:
     """See pipelines.batch.Loader; made by `open_loader`."""
 
-    def __init__(self, layout: _Layout) -> None:
+    def __init__(self, layout: Layout) -> None:
         """Stand at the beginning of epoch 0."""
         self._layout = layout
         sizes = {
@@ -105,9 +102,8 @@ class DaliLoader:
         self._steps = steps_per_epoch(**sizes)
         self._dropped = native_batches(**sizes) - self._steps
         self._dtype: torch.dtype = getattr(torch, layout.plan.options.precision)
-        self._stream: Stream | None = None
-        self._blob: bytes | None = None
-        self._first_epoch = self._epoch = self._step = 0
+        self._stream = TrainingStream(layout)
+        self._epoch = self._step = self._num_replaced = 0
 
     @property
     def steps_per_epoch(self) -> int:
@@ -129,14 +125,20 @@ class DaliLoader:
         """Batches of that epoch already yielded."""
         return self._step
 
+    @property
+    def num_replaced(self) -> int:
+        """Samples that could not be decoded and that others stood in for, since the beginning of the run."""
+        return self._num_replaced
+
     def __iter__(self) -> Iterator[MultiCropBatch]:
         """The rest of the current epoch; raises SampleError for a sample that cannot be decoded."""
         while self._step < self._steps:
-            outputs = self._open().run()
+            outputs, replaced = self._stream.next()
             self._step += 1
-            yield self._batch(outputs)
+            self._num_replaced += len(replaced)
+            yield self._batch(outputs, replaced)
         for _ in range(self._dropped):
-            self._open().run()
+            self._stream.next()
         self._epoch, self._step = self._epoch + 1, 0
 
     def state_dict(self) -> dict[str, Any]:
@@ -144,8 +146,9 @@ class DaliLoader:
         return {
             "epoch": self._epoch,
             "step_in_epoch": self._step,
-            "first_epoch": self._first_epoch,
-            "blob": self._blob if self._stream is None else self._stream.checkpoint(),
+            "num_replaced": self._num_replaced,
+            "first_epoch": self._stream.first_epoch,
+            "blob": self._stream.state,
             "fingerprint": self._fingerprint(),
         }
 
@@ -168,56 +171,30 @@ class DaliLoader:
                 found="; ".join(differing),
                 fix="restore the old setting, or start another run with --name",
             )
-        self.close()
+        self._restart(int(state["first_epoch"]), state["blob"])
         self._epoch, self._step = int(state["epoch"]), int(state["step_in_epoch"])
-        self._first_epoch, self._blob = int(state["first_epoch"]), state["blob"]
+        self._num_replaced = int(state["num_replaced"])
 
     def start_epoch(self, epoch: int) -> None:
         """Stand at the beginning of `epoch`; order and distortions depend on the seed, the rank and `epoch`."""
-        self.close()
-        self._blob = None
-        self._first_epoch = self._epoch = epoch
-        self._step = 0
+        self._restart(epoch, None)
+        self._epoch, self._step = epoch, 0
 
     def close(self) -> None:
         """Release the pipeline; iterating again opens it anew, from the last state."""
-        if self._stream is not None:
-            self._blob = self._stream.checkpoint()
-            self._stream.close()
-            self._stream = None
+        self._stream.close()
 
-    def _open(self) -> Stream:
-        if self._stream is None:
-            self._stream = Stream(self._pipeline(), self._layout.device)
-        return self._stream
+    def _restart(self, first_epoch: int, state: bytes | None) -> None:
+        self._stream.close()
+        self._stream = TrainingStream(self._layout, first_epoch=first_epoch, state=state)
 
-    def _pipeline(self) -> Any:
-        layout = self._layout
-        seeds = stream_seeds(layout.seed, epoch=self._first_epoch, rank=layout.rank)
-        reading = plan_reading(
-            layout.shards,
-            rank=layout.rank,
-            world_size=layout.world_size,
-            seed=seeds.pool,
-            shuffle_seed=seeds.tars,
-            options=layout.plan.options,
-        )
-        return training_pipeline(
-            reading,
-            layout.plan,
-            batch_size=layout.batch_size,
-            seed=seeds.crops,
-            threads=layout.threads,
-            device_id=layout.device.index if layout.device.type == "cuda" else None,
-            checkpoint=self._blob,
-        )
-
-    def _batch(self, outputs: Any) -> MultiCropBatch:
+    def _batch(self, outputs: Any, replaced: tuple[str, ...]) -> MultiCropBatch:
         *groups, digits, source = outputs
         return MultiCropBatch(
             groups=tuple(crop_view(group, self._dtype) for group in groups),
             labels=parse_labels(as_tensor(digits), is_labelled=self._layout.shards.is_labelled),
             sample_ids=parse_ids(as_tensor(source)),
+            replaced=replaced,
         )
 
     def _fingerprint(self) -> dict[str, Any]:

@@ -77,6 +77,14 @@ def read(plan: ReadPlan) -> tuple[DataNode, DataNode, DataNode]:
 
     The source is DALI's `tar:offset:member`, padded with zeros.
     """
+    encoded, *labels = members(plan)
+    digits = labels[0] if labels else types.Constant(np.zeros(1, np.uint8), device="cpu")
+    source = fn.get_property(encoded, key="source_info")
+    return encoded, fn.pad(digits, axes=[0], shape=[_LABEL_DIGITS]), fn.pad(source, axes=[0])
+
+
+def members(plan: ReadPlan) -> list[DataNode]:
+    """The reader's own outputs: encoded image and, if labelled, label digits, both uint8 (bytes,)."""
     is_shuffled = plan.shuffle_seed is not None
     parts: Any = fn.readers.webdataset(
         paths=list(plan.paths),
@@ -95,9 +103,7 @@ def read(plan: ReadPlan) -> tuple[DataNode, DataNode, DataNode]:
         dont_use_mmap=not plan.use_mmap,
         name=READER,
     )
-    encoded, digits = parts if plan.is_labelled else (parts, types.Constant(np.zeros(1, np.uint8), device="cpu"))
-    source = fn.get_property(encoded, key="source_info")
-    return encoded, fn.pad(digits, axes=[0], shape=[_LABEL_DIGITS]), fn.pad(source, axes=[0])
+    return list(parts) if plan.is_labelled else [parts]
 
 
 def parse_labels(digits: Tensor, *, is_labelled: bool) -> Tensor:

@@ -1,4 +1,4 @@
-"""A built DALI pipeline that can be stopped, saved and continued: one training or evaluation stream of one rank."""
+"""A built DALI pipeline with its errors in our words: one training or evaluation stream of one rank."""
 
 from __future__ import annotations
 
@@ -8,35 +8,33 @@ from typing import Any
 import torch
 from nvidia.dali.pipeline import Pipeline
 
-from pipelines.errors import SampleError
+from pipelines.failures import explain
 
 
 class Stream:
     """Runs one pipeline; frees its threads and memory on `close`."""
 
     def __init__(self, pipeline: Pipeline, device: torch.device) -> None:
-        """Build the pipeline; takes over its life."""
+        """Build the pipeline and take over its life; raises PipelineError naming the file that cannot be read."""
         self._pipeline: Pipeline | None = pipeline
         self._device = device
-        pipeline.build()
+        try:
+            pipeline.build()
+        except RuntimeError as error:
+            raise explain(error, "the data pipeline cannot be opened") from error
 
     def run(self) -> Sequence[Any]:
         """The next batch's outputs, ordered on torch's current CUDA stream.
 
         Raises:
-            SampleError: a sample cannot be read or decoded.
+            PipelineError: a sample cannot be read or decoded; DALI does not say which.
         """
         assert self._pipeline is not None, "run() after close()"
         stream = torch.cuda.current_stream(self._device) if self._device.type == "cuda" else None
         try:
             outputs: Sequence[Any] = self._pipeline.run() if stream is None else self._pipeline.run(stream)
         except RuntimeError as error:
-            raise SampleError(
-                "DALI could not make a batch",
-                where="data pipeline",
-                found=_cause(str(error)),
-                fix="python -m shards check DIR finds the sample",
-            ) from error
+            raise explain(error, "a batch cannot be made") from error
         return outputs
 
     def checkpoint(self) -> bytes:
@@ -48,11 +46,3 @@ class Stream:
     def close(self) -> None:
         """Drop the pipeline; safe to call twice."""
         self._pipeline = None
-
-
-def _cause(message: str) -> str:
-    lines = [line.strip() for line in message.splitlines()]
-    useful = [
-        line for line in lines if line and not line.startswith(("Error in", "Error when", "Stacktrace", "[frame"))
-    ]
-    return " ".join(useful[:2]) if useful else message[:200]
