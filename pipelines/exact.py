@@ -46,7 +46,8 @@ def _draw_group(shapes: DataNode, group: CropGroup, augment: Augmentation, name:
     num = group.num
 
     def between(low: float, high: float, what: str) -> DataNode:
-        return fn.random.uniform(range=[low, high], shape=[num], name=f"{name}_{what}")
+        # scaled by hand: DALI refuses a range without width, which is how one says "never"
+        return fn.random.uniform(range=[0.0, 1.0], shape=[num], name=f"{name}_{what}") * (high - low) + low
 
     def coin(probability: float, what: str) -> DataNode:
         tossed = fn.random.coin_flip(probability=probability, shape=[num], name=f"{name}_{what}")

@@ -16,6 +16,7 @@ from pipelines.errors import PipelineError
 from pipelines.exact import Precision, draw_parameters, exact_crops, normalization
 from pipelines.exact_arithmetic import arithmetic_crops
 from pipelines.kernels import crops_of
+from pipelines.parity_distributions import drawn_rows
 
 CROPS = (
     CropGroup(num=2, size=48, min_scale=0.14, max_scale=1.0),
@@ -126,6 +127,25 @@ def test_drawn_columns_keep_their_ranges() -> None:
         sigma = rows[..., p.SIGMA]
         assert sigma[sigma > 0].min() >= 0.1
         assert sigma.max() <= 2.0
+
+
+def test_strengths_of_zero_draw_neutral_factors() -> None:
+    group = CropGroup(num=4, size=32, min_scale=0.5, max_scale=0.5)
+    augment = Augmentation(brightness=0.0, contrast=0.0, saturation=0.0, hue=0.0, min_sigma=1.5, max_sigma=1.5)
+    rows = np.stack(drawn_rows(IMAGES, group, augment, seed=2))
+    assert (rows[..., p.BRIGHTNESS : p.HUE + 1] == [1, 1, 1, 0]).all()
+    assert set(np.unique(rows[..., p.SIGMA])) == {0.0, 1.5}
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (2, 2), (3, 7), (1, 40), (40, 1), (20, 300), (300, 20)])
+def test_windows_of_odd_images_are_not_empty(shape: tuple[int, int]) -> None:
+    image = np.zeros((*shape, 3), np.uint8)
+    for group in (CropGroup(num=50, size=32, min_scale=0.05, max_scale=0.14), CROPS[0]):
+        (rows,) = drawn_rows([image], group, AUGMENT, seed=4)
+        window = rows[:, p.TOP : p.WIDTH + 1]
+        assert (window[:, 2:] >= 1).all()
+        assert (window[:, :2] >= 0).all()
+        assert (window[:, :2] + window[:, 2:] <= shape).all()
 
 
 def test_coins_fall_as_often_as_asked() -> None:
