@@ -17,10 +17,9 @@ from shards.demo.patterns import PATTERNS, Field, cell_noise
 
 CLASSES = tuple(PATTERNS)
 SIDE = (200, 600)  # pixels
-CELLS = (4.0, 7.5)  # along the shorter side
-REGIONS = (2, 5)
-MIN_CONTRAST = 70.0  # of the two colours' luma, in grey levels
-LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
+CELLS = (4.0, 6.0)  # along the shorter side
+REGIONS = (1, 3)
+DARK, LIGHT, TINT = (40.0, 90.0), (170.0, 225.0), 45.0  # grey levels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,11 +99,11 @@ def _nearest(x: Field, y: Field, points: NDArray[np.float32]) -> NDArray[np.intp
 
 
 def _two_colours(random: np.random.Generator) -> NDArray[np.float32]:
-    """Two random colours that still differ when they are turned to grey."""
-    while True:
-        colours = random.uniform(10, 245, size=(2, 3)).astype(np.float32)
-        if abs(float((colours[0] - colours[1]) @ LUMA)) >= MIN_CONTRAST:
-            return colours
+    """A dark and a light colour in either order, each tinted at random; they still differ when turned to grey."""
+    levels = np.array([random.uniform(*DARK), random.uniform(*LIGHT)])
+    if random.random() < 0.5:
+        levels = levels[::-1]
+    return (levels[:, None] + random.uniform(-TINT, TINT, size=(2, 3))).astype(np.float32)
 
 
 def _to_cells(x: Field, y: Field, regions: Regions, random: np.random.Generator) -> tuple[Field, Field]:
