@@ -7,6 +7,7 @@ from pathlib import Path
 
 from shards.build import build
 from shards.commands.common import MB, Subparsers, add_command, add_workers, positive, say, summary, warn
+from shards.ilsvrc import expectation_lines
 from shards.interop import write_indices
 from shards.job import BuildOptions, Job, plan_build
 from shards.judge import Judge
@@ -95,6 +96,8 @@ def run(args: argparse.Namespace) -> int:
         if not args.dry_run:
             manifest, was_written = build(job, args.out / split, local_crew(args.workers))
             say_result(args.out / split, manifest, was_written)
+            for line in expectation_lines(job.listing, read_errors(args.out / split)):
+                say(line)
             manifests[split] = manifest
     if manifests:
         write_indices(args.out, manifests)

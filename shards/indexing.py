@@ -1,0 +1,148 @@
+"""Serving existing tars as they are: an index beside each and a manifest, without copying a byte.
+
+The index is the gate: it names only samples whose picture decodes, so what a policy cannot mend in place is left out
+by not being named.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from pathlib import Path
+
+from shards.atomic import write_whole
+from shards.errors import ShardError
+from shards.index import IndexMember, format_index
+from shards.judge import Event
+from shards.manifest import MANIFEST_NAME, Manifest, ShardEntry, sha256_of
+from shards.pictures.inspect import inspect
+from shards.pictures.troubles import Trouble
+from shards.report import DROPPED, write_errors
+from shards.sources.webdataset import LABEL, is_picture_suffix, samples_of
+from shards.tar_scan import TarMember, scan_tar
+
+HARMLESS = frozenset({Trouble.MISNAMED, Trouble.ROTATED, Trouble.CMYK, Trouble.SIXTEEN_BIT, Trouble.BAD_METADATA})
+CHUNK = 1 << 22
+
+
+@dataclass(frozen=True, kw_only=True)
+class IndexedTar:
+    """A tar with its new index, what was left out, and the highest label."""
+
+    entry: ShardEntry
+    events: list[Event]
+    highest_label: int
+    num_unlabelled: int
+
+
+def index_tar(tar: Path) -> IndexedTar:
+    """Write the index of one tar beside it."""
+    descriptor = os.open(tar, os.O_RDONLY)
+    samples: list[list[IndexMember]] = []
+    events: list[Event] = []
+    labels: list[int] = []
+    try:
+        for key, parts in samples_of(scan_tar(descriptor, where=tar)):
+            members = _members(key, parts)
+            if not members:
+                continue
+            if (event := _trouble(descriptor, tar, key, members[0])) is not None:
+                events.append(event)
+                continue
+            samples.append(members)
+            labels += [int(os.pread(descriptor, m.size, m.offset)) for m in members[1:]]
+        sha256 = _sha256(descriptor)
+    except ValueError as error:
+        raise ShardError("a label is not a number", where=tar, found=error) from None
+    finally:
+        os.close(descriptor)
+    index, idx = format_index(samples), tar.with_suffix(".idx")
+    write_whole(idx, index)
+    entry = ShardEntry(
+        tar=tar.name,
+        idx=idx.name,
+        num_samples=len(samples),
+        tar_bytes=tar.stat().st_size,
+        tar_sha256=sha256,
+        idx_sha256=sha256_of(index),
+    )
+    unlabelled = len(samples) - len(labels)
+    return IndexedTar(entry=entry, events=events, highest_label=max(labels, default=-1), num_unlabelled=unlabelled)
+
+
+def index_folder(root: Path, executor: Executor, *, classes: tuple[str, ...] = ()) -> Manifest:
+    """Index every tar of a folder and write its manifest.
+
+    Raises:
+        ShardError: no tars, two tars that would share an index, no usable sample, or labels on some samples only.
+    """
+    tars = sorted(root.glob("*.tar")) if root.is_dir() else []
+    if not tars:
+        raise ShardError("no tars to index", where=root)
+    results = list(executor.map(index_tar, tars))
+    labelled = _is_labelled(root, results)
+    highest = max(result.highest_label for result in results)
+    if labelled and not classes:
+        classes = tuple(str(label) for label in range(highest + 1))
+    if labelled and highest >= len(classes):
+        raise ShardError(
+            "labels beyond the list of classes", where=root, found=highest, expected=f"below {len(classes)}"
+        )
+    events = [event for result in results for event in result.events]
+    write_errors(root, events)
+    manifest = Manifest(
+        name=tars[0].stem,
+        seed=0,
+        classes=classes if labelled else (),
+        shards=tuple(result.entry for result in results if result.entry.num_samples),
+        num_dropped=len(events),
+        build={"source": "indexed in place", "plan": "", "checks": "", "pictures": {}},
+    )
+    write_whole(root / MANIFEST_NAME, manifest.to_bytes())
+    return manifest
+
+
+def _is_labelled(root: Path, results: list[IndexedTar]) -> bool:
+    num_samples = sum(result.entry.num_samples for result in results)
+    num_unlabelled = sum(result.num_unlabelled for result in results)
+    if not num_samples:
+        raise ShardError("no sample with a picture that decodes", where=root, fix="python -m shards check DIR")
+    if num_unlabelled not in (0, num_samples):
+        found = f"{num_unlabelled:,} of {num_samples:,} without"
+        raise ShardError("only some samples have a label", where=root, found=found, fix="build new shards from it")
+    return num_unlabelled == 0
+
+
+def _members(key: str, parts: list[tuple[str, TarMember]]) -> list[IndexMember]:
+    """The picture, under its lower-case suffix, and the label; empty where there is no picture.
+
+    Names are only labels to DALI and may hold no white space, so they are percent-escaped where they do.
+    """
+    wanted = [part for part in parts if is_picture_suffix(part[0])][:1]
+    wanted += [part for part in parts if part[0] == LABEL][:1] if wanted else []
+    named = ((suffix.rpartition(".")[2].lower(), part) for suffix, part in wanted)
+    return [IndexMember(suffix, part.offset, part.size, _plain(f"{key}.{suffix}")) for suffix, part in named]
+
+
+def _plain(name: str) -> str:
+    return "".join(f"%{ord(letter):02X}" if letter.isspace() or letter == "%" else letter for letter in name)
+
+
+def _trouble(descriptor: int, tar: Path, key: str, picture: IndexMember) -> Event | None:
+    content = os.pread(descriptor, picture.size, picture.offset)
+    for finding in inspect(content, picture.name).findings:
+        if finding.trouble not in HARMLESS:
+            name = f"{tar.name}/{key}"
+            trouble, detail = str(finding.trouble), finding.detail
+            return {"key": key, "name": name, "trouble": trouble, "action": DROPPED, "detail": detail}
+    return None
+
+
+def _sha256(descriptor: int) -> str:
+    digest, position = hashlib.sha256(), 0
+    while chunk := os.pread(descriptor, CHUNK, position):
+        digest.update(chunk)
+        position += len(chunk)
+    return digest.hexdigest()
