@@ -7,7 +7,7 @@ distributions in pipelines.parity_distributions.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,8 @@ from PIL import Image, ImageFilter
 from pipelines import exact_parameters as p
 from pipelines.kernels import crops_of
 from pipelines.parity_reference import NEUTRAL, Array, Path, torchvision_crops
+
+Maker = Callable[[Sequence[Array], Sequence[Array], int], Array]
 
 _LEVELS = np.array([[1, 1, 1], [0, 0, 0]], np.float32)
 
@@ -51,18 +53,21 @@ def our_crops(image: Array, rows: Array, size: int) -> Array:
     return crops_of(image, rows.astype(np.float32), size, _LEVELS).astype(np.uint8)
 
 
-def compare(images: Sequence[Array], rows: Sequence[Array], size: int) -> list[Difference]:
+def compare(
+    images: Sequence[Array], rows: Sequence[Array], size: int, *, make: Maker | None = None
+) -> list[Difference]:
     """Every step against torchvision's two paths, and the blur against Pillow's own.
 
     Args:
         images: uint8 (height, width, 3) each.
         rows: float32 (num, COLUMNS) for each image.
         size: side of the crops.
+        make: what makes the crops compared, all images in one uint8 stack; the compiled kernels if None.
     """
-    found = []
+    make, found = make or _all, []
     for step in STEPS:
         kept = [only(step, each) for each in rows]
-        ours = _all(images, kept, size)
+        ours = make(images, kept, size)
         paths: tuple[Path, ...] = ("pillow", "tensor")
         for path in paths:
             theirs = np.concatenate(

@@ -1,0 +1,34 @@
+"""`python -m pipelines`: the subcommands and nothing else."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from pipelines.commands import bench, show
+from shards.errors import run_command
+
+EXAMPLES = """\
+examples:
+  python -m pipelines bench data/imagenet/train     how many images/s, by part and beside other loaders
+  python -m pipelines show data/imagenet/train      a picture of crops, ours beside torchvision's
+"""
+
+
+def main() -> int:
+    """Parse the command line and run the subcommand; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m pipelines",
+        description="Shards to multi-crop batches: how fast, and how they look.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
+    for command in (bench, show):
+        command.add_parser(subparsers)
+    args = parser.parse_args()
+    return int(args.run(args))
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main))

@@ -1,0 +1,1 @@
+"""How fast shards become batches here, by part and beside other loaders."""

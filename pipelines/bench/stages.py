@@ -1,0 +1,121 @@
+"""Our own contestants: the reader alone, reader and decoder, and the loader with less or more of the distortions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import count
+from typing import Any
+
+import torch
+from nvidia.dali.pipeline import Pipeline
+
+from pipelines.config import Augmentation, CropGroup, LoaderOptions, Quality
+from pipelines.graph import decode
+from pipelines.loader import DaliLoader, open_loader
+from pipelines.reader import plan_reading, read
+from pipelines.stream import Stream
+from shards.shardset import ShardSet
+
+PLAIN = {"flip": 0.0, "jitter": 0.0, "gray": 0.0, "blur": 0.0, "solarize": 0.0}
+
+
+class LoaderStage:
+    """The product itself, epoch after epoch."""
+
+    def __init__(self, loader: DaliLoader) -> None:
+        """Takes over the loader's life."""
+        self._loader, self._batches = loader, _forever(loader)
+
+    def run(self) -> int:
+        """The next batch; on a GPU, when it is there."""
+        batch = next(self._batches)
+        if batch.groups[0].is_cuda:
+            torch.cuda.synchronize()
+        return len(batch.labels)
+
+    def workers(self) -> Sequence[int]:
+        """None."""
+        return ()
+
+    def close(self) -> None:
+        """Close the loader."""
+        self._loader.close()
+
+
+class PartStage:
+    """A pipeline that ends early."""
+
+    def __init__(self, stream: Stream, batch_size: int) -> None:
+        """Takes over the stream's life."""
+        self._stream, self._batch_size = stream, batch_size
+
+    def run(self) -> int:
+        """The next batch."""
+        self._stream.run()
+        return self._batch_size
+
+    def workers(self) -> Sequence[int]:
+        """None."""
+        return ()
+
+    def close(self) -> None:
+        """Close the stream."""
+        self._stream.close()
+
+
+def _forever(loader: DaliLoader) -> Any:
+    for _ in count():
+        yield from loader
+
+
+def open_part(
+    shards: ShardSet, *, decodes: bool, batch_size: int, device: torch.device, options: LoaderOptions
+) -> PartStage:
+    """The reader without anything behind it, or with the decoder."""
+    is_cuda = device.type == "cuda"
+    plan = plan_reading(shards, rank=0, world_size=1, seed=1, shuffle_seed=1, options=options)
+    pipeline = Pipeline(
+        batch_size=batch_size,
+        num_threads=options.threads,
+        device_id=device.index if is_cuda else None,
+        seed=1,
+        prefetch_queue_depth=options.prefetch,
+    )
+    with pipeline:
+        encoded, digits, source = read(plan)
+        first = decode(encoded, "gpu" if is_cuda else "cpu", options) if decodes else encoded
+        pipeline.set_outputs(first, digits, source)
+    return PartStage(Stream(pipeline, device), batch_size)
+
+
+def open_full(
+    shards: ShardSet,
+    *,
+    crops: tuple[CropGroup, ...],
+    augment: Augmentation,
+    quality: Quality,
+    batch_size: int,
+    device: torch.device,
+    options: LoaderOptions,
+) -> LoaderStage:
+    """The training loader of one rank."""
+    loader = open_loader(
+        shards,
+        crops=crops,
+        augment=augment,
+        quality=quality,
+        batch_size=batch_size,
+        rank=0,
+        world_size=1,
+        seed=1,
+        device=device,
+        options=options,
+    )
+    return LoaderStage(loader)
+
+
+def without(augment: Augmentation, *kept: str) -> Augmentation:
+    """`augment` without any distortion but those named by their probability's field."""
+    off: dict[str, Any] = {name: value for name, value in PLAIN.items() if name not in kept}
+    return replace(augment, **off)
