@@ -19,6 +19,7 @@ from pipelines.config import Augmentation, CropGroup
 
 _BRIGHTNESS, _CONTRAST, _SATURATION, _HUE = range(4)
 _NOTHING = 3
+_SLOTS = 6
 _TO_BYTE = 255.999 / 255.0
 _NO_BLUR = 0.05  # a kernel of this sigma has one tap that counts
 
@@ -43,19 +44,21 @@ def arithmetic_crops(
     Returns:
         One node per group, (num, size, size, 3).
     """
-    return [_group(images, rows, group, augment, half) for group, rows in zip(crops, parameters, strict=True)]
+    # DALI's conversion of conditionals, through which a graph function passes, knows no zip(strict=True)
+    return [_group(images, parameters[index], crops[index], augment, half) for index in range(len(crops))]
 
 
 def _group(images: DataNode, rows: DataNode, group: CropGroup, augment: Augmentation, half: bool) -> DataNode:
     on_gpu = images.device == "gpu"
     windows = [_resized(images, rows[crop], group.size) for crop in range(group.num)]
     levels = fn.cast(fn.stack(*windows, axis_name="F"), dtype=types.FLOAT)
-    for factor, rest_gray, rest_mean, turn in _slots(rows):
-        if turn is not None:
-            levels = _turn_hue(levels, _per_crop(turn, on_gpu))
-        else:
-            weights = [_per_crop(weight, on_gpu) for weight in (factor, rest_gray, rest_mean)]
-            levels = _blend(levels, *weights)
+    blends = _blends(rows)
+    blends = blends.gpu() if on_gpu else blends
+    for slot in range(_SLOTS):
+        if slot == _SLOTS // 2:
+            levels = _turn_hue(levels, _per_crop(rows[:, p.JITTER] * rows[:, p.HUE], on_gpu))
+        weights = [fn.reshape(blends[:, slot, weight], shape=[-1, 1, 1, 1]) for weight in range(3)]
+        levels = _blend(levels, *weights)
     drop = _per_crop(rows[:, p.GRAY], on_gpu)
     levels = levels * (1.0 - drop) + _gray(levels) * drop
     return _finish(levels, rows, augment.of(group), half)
@@ -74,28 +77,25 @@ def _per_crop(values: DataNode, on_gpu: bool) -> DataNode:
     return column.gpu() if on_gpu else column
 
 
-Slot = tuple[DataNode | None, DataNode | None, DataNode | None, DataNode | None]
-
-
-def _slots(rows: DataNode) -> list[Slot]:
-    """The seven operations of every crop: factor, partner's weights (own gray, mean gray), or the hue's turn."""
-    jitter = rows[:, p.JITTER]
+def _blends(rows: DataNode) -> DataNode:
+    """The six blends of every crop, (num, 6, 3): factor, weight of the pixel's own gray, weight of the mean gray."""
     order = fn.cast(rows[:, p.ORDER], dtype=types.UINT8)
-    factors = [rows[:, p.BRIGHTNESS + operation] for operation in (_BRIGHTNESS, _CONTRAST, _SATURATION)]
-    slots: list[Slot] = []
-    for codes in _SLOT_CODES:
-        code = fn.lookup_table(order, keys=list(range(24)), values=codes, dtype=types.FLOAT)
-        active = [jitter * fn.cast(code == float(operation), dtype=types.FLOAT) for operation in range(3)]
-        idle = 1.0 - active[0] - active[1] - active[2]
-        factor = active[0] * factors[0] + active[1] * factors[1] + active[2] * factors[2] + idle
-        slots.append((factor, active[_SATURATION] * (1.0 - factor), active[_CONTRAST] * (1.0 - factor), None))
-    slots.insert(3, (None, None, None, jitter * rows[:, p.HUE]))
-    return slots
+    keys = list(range(24))
+    looked_up = [fn.lookup_table(order, keys=keys, values=codes, dtype=types.FLOAT) for codes in _SLOT_CODES]
+    codes = fn.stack(*looked_up, axis=1)
+    jitter = rows[:, p.JITTER : p.JITTER + 1]
+    active = [jitter * fn.cast(codes == float(operation), dtype=types.FLOAT) for operation in range(3)]
+    factor = 1.0 - active[0] - active[1] - active[2]
+    for operation in range(3):
+        column = p.BRIGHTNESS + operation
+        factor = factor + active[operation] * rows[:, column : column + 1]
+    rest = 1.0 - factor
+    return fn.stack(factor, active[_SATURATION] * rest, active[_CONTRAST] * rest, axis=2)
 
 
 def _codes() -> list[list[float]]:
     """For each of the six blends, the operation it does in each of the 24 orders, or _NOTHING."""
-    slots: list[list[float]] = [[] for _ in range(6)]
+    slots: list[list[float]] = [[] for _ in range(_SLOTS)]
     for order in permutations(range(4)):
         before, after = order[: order.index(_HUE)], order[order.index(_HUE) + 1 :]
         padded = [*before, *[_NOTHING] * (3 - len(before)), *after, *[_NOTHING] * (3 - len(after))]

@@ -1,4 +1,4 @@
-"""The exact operator inside DALI: draws, shapes, types, threads, checkpoints, and the arithmetic path beside it."""
+"""The exact operator inside DALI: draws, shapes, types, threads, checkpoints."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from pipelines import exact_parameters as p
 from pipelines.config import Augmentation, CropGroup
 from pipelines.errors import PipelineError
 from pipelines.exact import Precision, draw_parameters, exact_crops, normalization
-from pipelines.exact_arithmetic import arithmetic_crops
 from pipelines.kernels import crops_of
 from pipelines.parity_distributions import drawn_rows
 
@@ -153,46 +152,3 @@ def test_coins_fall_as_often_as_asked() -> None:
     rows = np.concatenate([run(made)[3].reshape(-1, p.COLUMNS) for _ in range(100)])
     for column, share in ((p.FLIP, 0.5), (p.JITTER, 0.8), (p.GRAY, 0.2), (p.SIGMA, 0.5)):
         assert abs((rows[:, column] > 0).mean() - share) < 4 * np.sqrt(share * (1 - share) / len(rows))
-
-
-def arithmetic(rows: Sequence[np.ndarray], crops: Sequence[CropGroup], augment: Augmentation) -> list[np.ndarray]:
-    made = Pipeline(batch_size=len(IMAGES), num_threads=1, device_id=None, seed=1)
-    with made:
-        images = fn.external_source(source=lambda: IMAGES, layout="HWC")
-        given = fn.external_source(source=lambda: [list(each) for each in rows], num_outputs=len(rows))
-        made.set_outputs(*arithmetic_crops(images, given, crops=crops, augment=augment))
-    made.build()
-    return run(made)
-
-
-LEVELS = Augmentation(mean=(0.0, 0.0, 0.0), std=(1 / 255, 1 / 255, 1 / 255))
-
-
-def test_arithmetic_in_dali_operators_equals_the_kernels_within_two_levels() -> None:
-    """On windows that need no resize, so that only the distortions are compared."""
-    group = CropGroup(num=6, size=32, min_scale=0.5, max_scale=1.0)
-    drawn = [
-        run(pipeline(seed=seed, crops=[CropGroup(num=6, size=8, min_scale=0.1, max_scale=1.0)]))[1] for seed in (1, 2)
-    ]
-    for rows in drawn:
-        rows[:, :, [p.TOP, p.LEFT]] = np.minimum(rows[:, :, [p.TOP, p.LEFT]], 20)
-        rows[:, :, [p.HEIGHT, p.WIDTH]] = 32
-        (theirs,) = arithmetic([rows], [group], LEVELS)
-        ours = np.stack(
-            [crops_of(image, each, 32, normalization(LEVELS)) for image, each in zip(IMAGES, rows, strict=True)]
-        )
-        apart = np.abs(ours - theirs)
-        assert apart.max() <= 2
-        assert apart.mean() < 0.02
-
-
-def test_arithmetic_in_dali_operators_resizes_within_a_level_in_the_mean() -> None:
-    rows = run(pipeline())[2:]
-    for each in rows:
-        each[:, :, [p.JITTER, p.GRAY, p.SIGMA]] = 0
-    theirs = arithmetic(rows, CROPS, LEVELS)
-    for group, each, other in zip(CROPS, rows, theirs, strict=True):
-        ours = np.stack(
-            [crops_of(image, row, group.size, normalization(LEVELS)) for image, row in zip(IMAGES, each, strict=True)]
-        )
-        assert np.abs(ours - other).mean() < 0.3
