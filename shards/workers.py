@@ -32,11 +32,13 @@ class Crew:
         pool: opens the executor; called only when there is something to write.
         num_in_flight: tasks handed to the executor at a time.
         title: before the progress figures.
+        death_errors: what the executor raises for tasks whose worker died.
     """
 
     pool: Callable[[], AbstractContextManager[Executor]]
     num_in_flight: int
     title: str = "build"
+    death_errors: tuple[type[Exception], ...] = (BrokenExecutor,)
 
 
 def local_crew(num_workers: int, title: str = "build") -> Crew:
@@ -71,7 +73,7 @@ def _end_with_parent(lifeline: Connection) -> None:
 def run_tasks(
     tasks: Iterable[ShardTask],
     executor: Executor,
-    num_in_flight: int,
+    crew: Crew,
     *,
     on_tick: Callable[[], None],
 ) -> Iterator[ShardRecord]:
@@ -80,7 +82,7 @@ def run_tasks(
     Args:
         tasks: consumed lazily, so that only those in flight exist.
         executor: runs `write_shard`.
-        num_in_flight: tasks handed over at a time.
+        crew: says how many tasks are handed over at a time, and what a worker's death raises.
         on_tick: called about twice a second while waiting.
 
     Raises:
@@ -89,7 +91,7 @@ def run_tasks(
     remaining, running = iter(tasks), dict[Future[ShardRecord], ShardTask]()
     try:
         while True:
-            for task in islice(remaining, num_in_flight - len(running)):
+            for task in islice(remaining, crew.num_in_flight - len(running)):
                 running[executor.submit(write_shard, task)] = task
             if not running:
                 return
@@ -99,7 +101,7 @@ def run_tasks(
                 record = future.result()
                 del running[future]
                 yield record
-    except BrokenExecutor:
+    except crew.death_errors:
         raise _worker_died(list(running.values())) from None
     finally:
         for future in running:

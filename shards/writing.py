@@ -23,12 +23,13 @@ def write_missing(job: Job, out: Path, missing: list[int], done: dict[int, Shard
             display.show(_state(job, done, out_folder.bytes_in_flight(out)))
 
         tick()
-        for record in run_tasks(_tasks(job, out, missing, spill), executor, crew.num_in_flight, on_tick=tick):
+        for record in run_tasks(_tasks(job, out, missing, spill), executor, crew, on_tick=tick):
             done[record.number] = record
             if spill is not None:
                 spill.path(record.number).unlink(missing_ok=True)
         display.show(_state(job, done, 0), is_last=True)
     remove_spill(out)
+    out_folder.remove_temporaries(out)  # of workers that died and whose tasks others took over
 
 
 def _tasks(job: Job, out: Path, missing: list[int], spill: Spill | None) -> Iterator[ShardTask]:

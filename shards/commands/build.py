@@ -7,6 +7,7 @@ from pathlib import Path
 
 from shards.build import build
 from shards.commands.common import MB, Subparsers, add_command, add_workers, positive, say, summary, warn
+from shards.dask_crew import dask_crew
 from shards.ilsvrc import expectation_lines
 from shards.interop import write_indices
 from shards.job import BuildOptions, Job, plan_build
@@ -19,12 +20,14 @@ from shards.plan import DEFAULT_SHARD_MIB
 from shards.policy import DEFAULTS, allowed_actions, parse_policy
 from shards.report import ERRORS_NAME, read_errors, summary_lines
 from shards.sources.recognise import recognise
-from shards.workers import local_crew
+from shards.workers import Crew, local_crew
 
 EXAMPLES = """\
   python -m shards build pets/ data/pets           class folders; pets/train + pets/val give data/pets/train, validation
   python -m shards build photos/ data/photos       a flat folder without labels
   python -m shards build pets/ data/pets --seed 7 --shard-mib 64 --workers 8
+  python -m shards build pets/ data/pets --dask tcp://head:8786      workers that see both folders
+  python -m shards build pets/ data/pets --on cmyk=keep --on rotated=bake --on duplicate=quarantine
 """
 KINDS = """\
 what SRC may be; it is recognised and said:
@@ -54,6 +57,7 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument("--labels", type=Path, metavar="FILE", help=labels)
     add_build_flags(parser)
     add_workers(parser)
+    parser.add_argument("--dask", metavar="ADDRESS", help="hand the work to this Dask scheduler instead")
     parser.epilog = f"{parser.epilog}\n{KINDS}\n{TROUBLES}"
     parser.set_defaults(run=run)
 
@@ -94,7 +98,7 @@ def run(args: argparse.Namespace) -> int:
         job = plan_build(source, options)
         say_plan(job)
         if not args.dry_run:
-            manifest, was_written = build(job, args.out / split, local_crew(args.workers))
+            manifest, was_written = build(job, args.out / split, crew_of(args))
             say_result(args.out / split, manifest, was_written)
             for line in expectation_lines(job.listing, read_errors(args.out / split)):
                 say(line)
@@ -106,6 +110,11 @@ def run(args: argparse.Namespace) -> int:
         warn(f"{dropped:,} pictures were left out; --allow-drops accepts that")
         return DROPPED_EXIT_CODE
     return 0
+
+
+def crew_of(args: argparse.Namespace) -> Crew:
+    """The workers that the flags ask for."""
+    return dask_crew(args.dask) if args.dask else local_crew(args.workers)
 
 
 def say_plan(job: Job) -> None:

@@ -1,0 +1,42 @@
+"""Handing the same tasks to a running Dask cluster: every worker must see the source and the output folder."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from concurrent.futures import Executor
+from contextlib import contextmanager
+from typing import Any
+
+from shards.errors import UserError, missing_package
+from shards.workers import Crew
+
+CONNECT_SECONDS = 20
+
+
+def dask_crew(address: str, title: str = "build") -> Crew:
+    """The workers of the scheduler at `address`.
+
+    Raises:
+        UserError: Dask is not installed, nothing answers at the address, or the scheduler has no workers.
+    """
+    try:
+        distributed: Any = importlib.import_module("distributed")  # untyped
+    except ImportError:
+        raise missing_package("distributed", "--dask", extra="dask") from None
+    try:
+        client = distributed.Client(address, timeout=CONNECT_SECONDS)
+    except (OSError, ValueError) as error:
+        fix = "start one: dask scheduler, then dask worker ADDRESS"
+        raise UserError("no Dask scheduler answers", where=f"--dask {address}", found=error, fix=fix) from None
+    num_threads = sum(client.nthreads().values())
+    if not num_threads:
+        client.close()
+        raise UserError("the Dask scheduler has no workers", where=f"--dask {address}", fix="dask worker ADDRESS")
+
+    @contextmanager
+    def pool() -> Iterator[Executor]:
+        with client:
+            yield client.get_executor(pure=False)
+
+    return Crew(pool=pool, num_in_flight=2 * num_threads, title=title, death_errors=(distributed.KilledWorker,))
