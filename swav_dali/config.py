@@ -35,7 +35,7 @@ class DataConfig:
     """Crop groups, one entry per size; codes come from the first group."""
     augment: Augmentation = field(default_factory=Augmentation)
     """Distortions drawn for every crop."""
-    quality: Quality = "fast"
+    quality: Quality = "exact"
     """Arithmetic of the distortions: `exact` is torchvision's, `fast` is DALI's own operators."""
     loader: LoaderOptions = field(default_factory=LoaderOptions)
     """Threads, prefetch and shuffling; none of it changes what one image can look like."""

@@ -36,3 +36,8 @@ def autocast_dtype(precision: Precision, device: torch.device) -> torch.dtype | 
     if precision == "bfloat16" or (precision == "auto" and has_bfloat16):
         return torch.bfloat16
     return None
+
+
+def threads_per_rank(ranks_per_node: int) -> int:
+    """Cores this process may run on, shared among the ranks of its machine; at least one."""
+    return max(1, len(os.sched_getaffinity(0)) // ranks_per_node)

@@ -86,7 +86,7 @@ class Architecture:
 
 
 ARCHITECTURES = {
-    "tiny": Architecture(block=BasicBlock, num_blocks=(1, 1, 1, 1), width=16, has_large_stem=False),
+    "tiny": Architecture(block=BasicBlock, num_blocks=(1, 1, 1, 1), width=32),
     "resnet18": Architecture(block=BasicBlock, num_blocks=(2, 2, 2, 2), width=64),
     "resnet50": Architecture(block=Bottleneck, num_blocks=(3, 4, 6, 3), width=64),
     "resnet50w2": Architecture(block=Bottleneck, num_blocks=(3, 4, 6, 3), width=128),

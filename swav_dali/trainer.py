@@ -6,6 +6,7 @@ Read swav_dali.loop for the loop, swav_dali.step for one step, swav_dali.resume 
 from __future__ import annotations
 
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from importlib.metadata import version
 
 import torch
@@ -14,9 +15,10 @@ from pipelines.batch import Loader
 from pipelines.loader import open_loader
 from pipelines.synthetic import SyntheticLoader
 from shards.shardset import ShardSet, load_shard_set
+from swav_dali.abort import abort_together
 from swav_dali.checkpoint import Stateful
 from swav_dali.config import RunConfig, SwavConfig
-from swav_dali.device import autocast_dtype, prepare_device
+from swav_dali.device import autocast_dtype, prepare_device, threads_per_rank
 from swav_dali.larc import Larc
 from swav_dali.loop import Clock, Run, fit
 from swav_dali.meter import Meter
@@ -48,7 +50,8 @@ def train(config: RunConfig) -> None:
         UserError: of the subclass that says what cannot be used, before anything is trained.
     """
     world = World.detect(config.device)
-    with process_group(world), ExitStack() as stack:
+    config = _with_threads(config, world)
+    with process_group(world), abort_together(world), ExitStack() as stack:
         start = find_start(config, world)
         if start is not None and start.meta.epoch >= config.optim.epochs:
             if world.is_main:
@@ -57,6 +60,12 @@ def train(config: RunConfig) -> None:
         run = _open_run(config, world, start, stack)
         fit(run)
         run.sinks.event(Event("end", run.clock.step, summarize(config.folder)))
+
+
+def _with_threads(config: RunConfig, world: World) -> RunConfig:
+    loader = config.data.loader
+    threads = loader.threads or threads_per_rank(world.ranks_per_node)
+    return replace(config, data=replace(config.data, loader=replace(loader, threads=threads)))
 
 
 def _open_run(config: RunConfig, world: World, start: Start | None, stack: ExitStack) -> Run:
