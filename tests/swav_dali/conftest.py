@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+import training
 
 from swav_dali.world import World, process_group
 
@@ -68,3 +69,13 @@ def run_ranks(tmp_path: Path) -> Callable[..., list[Any]]:
                     process.terminate()
 
     return run
+
+
+@pytest.fixture(scope="session")
+def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Shards of 40 training and 20 validation pictures of two classes, under train/ and validation/."""
+    root = tmp_path_factory.mktemp("tiny")
+    for name, num_images, seed in (("train", 40, 0), ("validation", 20, 1)):
+        source = training.draw_folder(root / "pictures" / name, num_images=num_images, seed=seed)
+        training.build_shards(source, root / name)
+    return root

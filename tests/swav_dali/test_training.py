@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
 
 import pytest
@@ -25,7 +24,7 @@ def test_metrics_hold_every_step_with_its_rate_and_the_probe_beside_its_floors(f
     records = training.records(finished / "whole")
     steps = [record for record in records if "loss" in record]
     assert [record["step"] for record in steps] == list(range(1, len(steps) + 1))
-    assert all(0 < record["loss"] < 2 * math.log(12) for record in steps)
+    assert all(0 < record["loss"] <= 2 / 0.1 for record in steps)  # cosines differ by 2 at most
     assert all(record["images_per_second"] > 0 and 0 <= record["data_wait_share"] <= 1 for record in steps)
     probes = [record for record in records if "knn_top1" in record]
     assert [record["epoch"] for record in probes] == [0, 1, 2]
