@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
 from nvidia.dali import fn, pipeline_def, types
 from nvidia.dali.data_node import DataNode
 from nvidia.dali.pipeline import Pipeline, do_not_convert
@@ -20,9 +21,19 @@ from pipelines.exact import draw_parameters, exact_crops
 from pipelines.exact_arithmetic import arithmetic_crops
 from pipelines.exact_operator import MOST_GROUPS
 from pipelines.fast import fast_crops
-from pipelines.reader import ReadPlan, read
+from pipelines.reader import ReadPlan, exchange, read
 
 DaliDevice = Literal["cpu", "gpu"]
+
+
+def dali_device(device: torch.device) -> DaliDevice:
+    """DALI's word for the kind of device."""
+    return "gpu" if device.type == "cuda" else "cpu"
+
+
+def device_id(device: torch.device) -> int | None:
+    """DALI's number of a CUDA device; None for a pipeline without one."""
+    return device.index if device.type == "cuda" else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,11 +94,7 @@ def training_pipeline(
 
 @pipeline_def(enable_conditionals=True)
 def _training_graph(reading: ReadPlan, plan: CropPlan, slots: tuple[int, ...] | None) -> tuple[DataNode, ...]:
-    encoded, digits, source = read(reading)
-    if slots is not None:  # named, so that all other operators keep the names DALI counts for them
-        encoded = fn.permute_batch(encoded, indices=list(slots), name="slots_encoded")
-        digits = fn.permute_batch(digits, indices=list(slots), name="slots_digits")
-        source = fn.permute_batch(source, indices=list(slots), name="slots_source")
+    encoded, digits, source = exchange(read(reading), slots)
     images = decode(encoded, plan.device, plan.options)
     parameters = draw_parameters(
         fn.peek_image_shape(encoded, adjust_orientation=False), crops=plan.crops, augment=plan.augment

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import torch
-from nvidia.dali import fn, types
+from nvidia.dali import fn, math, types
 from nvidia.dali.data_node import DataNode
 from nvidia.dali.pipeline import Pipeline
 
 from pipelines.batch import ImageBatch
 from pipelines.config import LoaderOptions
-from pipelines.graph import DaliDevice, decode
-from pipelines.reader import ReadPlan, parse_ids, parse_labels, plan_reading, read
-from pipelines.stream import Stream
+from pipelines.graph import DaliDevice, dali_device, decode, device_id
+from pipelines.reader import ReadPlan, exchange, parse_ids, parse_labels, plan_reading, read
+from pipelines.resilient import Made, ResilientStream, Slots, StreamPlan
 from pipelines.tensors import as_tensor
 from shards.shardset import ShardSet
 
@@ -42,6 +41,8 @@ def open_images(
 ) -> ImageLoader:
     """The images of one rank: those numbered N rank / ranks to N (rank + 1) / ranks, in shard order.
 
+    Where there are more ranks than images, the last ranks have none.
+
     Args:
         shards: the set.
         plan: what is made of an image.
@@ -51,9 +52,11 @@ def open_images(
         device: where images are wanted.
         options: how to read.
     """
-    start = shards.num_samples * rank // world_size
-    count = shards.num_samples * (rank + 1) // world_size - start
-    reading = plan_reading(shards, rank=rank, world_size=world_size, seed=0, shuffle_seed=None, options=options)
+    num, parts = shards.num_samples, min(world_size, shards.num_samples)  # DALI refuses a part without a sample
+    first, end = (min(num * part // parts, num) for part in (rank, rank + 1))
+    own = min(rank, parts - 1)
+    reading = plan_reading(shards, rank=own, world_size=parts, seed=0, shuffle_seed=None, options=options)
+    count = end - first
     return ImageLoader(reading, plan, count=count, batch_size=batch_size, device=device, options=options)
 
 
@@ -79,53 +82,71 @@ class ImageLoader:
         return self._count
 
     def __iter__(self) -> Iterator[ImageBatch]:
-        """All images once; raises SampleError for one that cannot be decoded."""
+        """All images once, without those skipped; raises SampleError for one that cannot be decoded."""
         if self._count == 0:
             return
-        stream = Stream(self._pipeline(), self._device)
+        stream = ResilientStream(
+            StreamPlan(
+                reading=self._reading,
+                build=self._pipeline,
+                batch_size=self._batch_size,
+                device=self._device,
+                options=self._options,
+            )
+        )
         try:
             for taken in range(0, self._count, self._batch_size):
-                yield self._batch(stream.run(), min(self._batch_size, self._count - taken))
+                yield self._batch(stream.next(), min(self._batch_size, self._count - taken))
         finally:
             stream.close()
 
-    def _pipeline(self) -> Pipeline:
-        is_cuda = self._device.type == "cuda"
+    def _pipeline(self, state: bytes | None, slots: Slots) -> Pipeline:
         pipeline = Pipeline(
             batch_size=self._batch_size,
             seed=0,
             num_threads=max(self._options.threads, 1),
-            device_id=self._device.index if is_cuda else None,
+            device_id=device_id(self._device),
             prefetch_queue_depth=self._options.prefetch,
+            enable_checkpointing=True,
+            checkpoint=state,
         )
         with pipeline:
-            outputs = _image_graph(self._reading, self._plan, "gpu" if is_cuda else "cpu", self._options)
-            pipeline.set_outputs(*outputs)
+            nodes = exchange(read(self._reading), slots)
+            pipeline.set_outputs(*_image_graph(nodes, self._plan, dali_device(self._device), self._options))
         return pipeline
 
-    def _batch(self, outputs: Any, count: int) -> ImageBatch:
-        images, digits, source = outputs
+    def _batch(self, made: Made, count: int) -> ImageBatch:
+        images, digits, source = made.outputs
+        kept = [place for place in range(count) if place not in made.replaced]
+        chosen = slice(count) if len(kept) == count else kept  # a slice copies nothing
         labels = parse_labels(as_tensor(digits), is_labelled=self._reading.is_labelled)
         return ImageBatch(
-            images=as_tensor(images).permute(0, 3, 1, 2)[:count],
-            labels=labels[:count],
-            sample_ids=parse_ids(as_tensor(source))[:count],
+            images=as_tensor(images).permute(0, 3, 1, 2)[chosen],
+            labels=labels[chosen],
+            sample_ids=parse_ids(as_tensor(source))[chosen],
         )
 
 
 def _image_graph(
-    reading: ReadPlan, plan: ImagePlan, device: DaliDevice, options: LoaderOptions
+    nodes: tuple[DataNode, DataNode, DataNode], plan: ImagePlan, device: DaliDevice, options: LoaderOptions
 ) -> tuple[DataNode, DataNode, DataNode]:
-    encoded, digits, source = read(reading)
-    images = fn.resize(
-        decode(encoded, device, options), resize_shorter=plan.resize, interp_type=types.INTERP_LINEAR, antialias=True
-    )
+    encoded, digits, source = nodes
+    sides = fn.cast(fn.peek_image_shape(encoded, adjust_orientation=False), dtype=types.FLOAT)[0:2]
+    resized = math.floor(sides * float(plan.resize) / fn.reductions.min(sides))
+    images = fn.resize(decode(encoded, device, options), size=resized, interp_type=types.INTERP_LINEAR, antialias=True)
+    start = _half_to_even(resized - float(plan.size))
     normalized = fn.crop_mirror_normalize(
-        images,
-        crop=(plan.size, plan.size),
+        fn.slice(images, start=start, shape=[plan.size, plan.size], axes=[0, 1]),
         dtype=types.FLOAT,
         output_layout="HWC",
         mean=[255 * mean for mean in plan.mean],
         std=[255 * std for std in plan.std],
     )
     return normalized, digits, source
+
+
+def _half_to_even(margin: DataNode) -> DataNode:
+    """Half a margin rounded as Python's round does, because torchvision's centre crop does."""
+    down = math.floor(margin / 2.0)
+    is_odd, is_half = (whole - 2.0 * math.floor(whole / 2.0) for whole in (down, margin))
+    return fn.cast(down + is_odd * is_half, dtype=types.INT32)

@@ -8,20 +8,22 @@ the next epoch starts where the reader's does.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import nvidia.dali
 import torch
+from nvidia.dali.pipeline import Pipeline
 
 from pipelines.batch import MultiCropBatch
 from pipelines.config import Augmentation, CropGroup, LoaderOptions, Quality
 from pipelines.errors import LoaderStateError
-from pipelines.graph import CropPlan
-from pipelines.reader import parse_ids, parse_labels
+from pipelines.graph import CropPlan, dali_device, device_id, training_pipeline
+from pipelines.reader import parse_ids, parse_labels, plan_reading
+from pipelines.resilient import Made, ResilientStream, Slots, StreamPlan
+from pipelines.seeds import stream_seeds
 from pipelines.steps import native_batches, steps_per_epoch
 from pipelines.tensors import as_tensor, crop_view
-from pipelines.training_stream import Layout, TrainingStream
 from shards.shardset import ShardSet
 
 _PLACES = (
@@ -35,6 +37,18 @@ _PLACES = (
     "tars_at",
 )
 """Options that do not change a batch's bits, so that a run may be continued with others."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Layout:
+    shards: ShardSet
+    plan: CropPlan
+    batch_size: int
+    rank: int
+    world_size: int
+    seed: int
+    device: torch.device
+    threads: int
 
 
 def open_loader(
@@ -71,11 +85,11 @@ def open_loader(
         crops=crops,
         augment=augment,
         quality=quality,
-        device="gpu" if device.type == "cuda" else "cpu",
+        device=dali_device(device),
         options=options,
     )
     return DaliLoader(
-        Layout(
+        _Layout(
             shards=shards,
             plan=plan,
             batch_size=batch_size,
@@ -91,7 +105,7 @@ def open_loader(
 class DaliLoader:
     """See pipelines.batch.Loader; made by `open_loader`."""
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: _Layout) -> None:
         """Stand at the beginning of epoch 0."""
         self._layout = layout
         sizes = {
@@ -102,7 +116,8 @@ class DaliLoader:
         self._steps = steps_per_epoch(**sizes)
         self._dropped = native_batches(**sizes) - self._steps
         self._dtype: torch.dtype = getattr(torch, layout.plan.options.precision)
-        self._stream = TrainingStream(layout)
+        self._first_epoch = 0
+        self._stream = self._new_stream(None)
         self._epoch = self._step = self._num_replaced = 0
 
     @property
@@ -133,10 +148,10 @@ class DaliLoader:
     def __iter__(self) -> Iterator[MultiCropBatch]:
         """The rest of the current epoch; raises SampleError for a sample that cannot be decoded."""
         while self._step < self._steps:
-            outputs, replaced = self._stream.next()
+            made = self._stream.next()
             self._step += 1
-            self._num_replaced += len(replaced)
-            yield self._batch(outputs, replaced)
+            self._num_replaced += len(made.replaced)
+            yield self._batch(made)
         for _ in range(self._dropped):
             self._stream.next()
         self._epoch, self._step = self._epoch + 1, 0
@@ -147,7 +162,7 @@ class DaliLoader:
             "epoch": self._epoch,
             "step_in_epoch": self._step,
             "num_replaced": self._num_replaced,
-            "first_epoch": self._stream.first_epoch,
+            "first_epoch": self._first_epoch,
             "blob": self._stream.state,
             "fingerprint": self._fingerprint(),
         }
@@ -186,15 +201,49 @@ class DaliLoader:
 
     def _restart(self, first_epoch: int, state: bytes | None) -> None:
         self._stream.close()
-        self._stream = TrainingStream(self._layout, first_epoch=first_epoch, state=state)
+        self._first_epoch = first_epoch
+        self._stream = self._new_stream(state)
 
-    def _batch(self, outputs: Any, replaced: tuple[str, ...]) -> MultiCropBatch:
-        *groups, digits, source = outputs
+    def _new_stream(self, state: bytes | None) -> ResilientStream:
+        layout = self._layout
+        seeds = stream_seeds(layout.seed, epoch=self._first_epoch, rank=layout.rank)
+        reading = plan_reading(
+            layout.shards,
+            rank=layout.rank,
+            world_size=layout.world_size,
+            seed=seeds.pool,
+            shuffle_seed=seeds.tars,
+            options=layout.plan.options,
+        )
+
+        def build(state: bytes | None, slots: Slots) -> Pipeline:
+            return training_pipeline(
+                reading,
+                layout.plan,
+                batch_size=layout.batch_size,
+                seed=seeds.crops,
+                threads=layout.threads,
+                device_id=device_id(layout.device),
+                checkpoint=state,
+                slots=slots,
+            )
+
+        plan = StreamPlan(
+            reading=reading,
+            build=build,
+            batch_size=layout.batch_size,
+            device=layout.device,
+            options=layout.plan.options,
+        )
+        return ResilientStream(plan, state)
+
+    def _batch(self, made: Made) -> MultiCropBatch:
+        *groups, digits, source = made.outputs
         return MultiCropBatch(
             groups=tuple(crop_view(group, self._dtype) for group in groups),
             labels=parse_labels(as_tensor(digits), is_labelled=self._layout.shards.is_labelled),
             sample_ids=parse_ids(as_tensor(source)),
-            replaced=replaced,
+            replaced=tuple(made.replaced.values()),
         )
 
     def _fingerprint(self) -> dict[str, Any]:

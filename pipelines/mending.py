@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from nvidia.dali import fn, types
 from nvidia.dali.pipeline import Pipeline
 
 from pipelines.config import LoaderOptions
 from pipelines.errors import SampleError
 from pipelines.failures import reason_of
-from pipelines.graph import DaliDevice, decode
+from pipelines.graph import dali_device, decode, device_id
 from pipelines.reader import ReadPlan, members, parse_source
 from pipelines.saved_state import transplant
 
@@ -44,31 +45,25 @@ class EncodedSample:
         return f"{self.tar}: {self.member} at byte {self.offset}"
 
 
-def replay(plan: ReadPlan, *, batch_size: int, state: bytes | None, skip: int = 0) -> list[EncodedSample]:
-    """The encoded samples of a batch.
+def replay(plan: ReadPlan, *, batch_size: int, state: bytes | None) -> list[EncodedSample]:
+    """The encoded samples of the batch that follows a saved state.
 
     Args:
         plan: of the stream that failed.
         batch_size: its own.
         state: saved after the last good batch; None is the beginning of the stream.
-        skip: batches between `state` and the one wanted.
     """
     if state is not None:
         state = transplant(state, _reading(plan, batch_size, None).checkpoint())
-    pipeline = _reading(plan, batch_size, state)
-    for _ in range(skip):
-        pipeline.run()
-    return [_sample(encoded) for encoded in pipeline.run()[0]]
+    return [_sample(encoded) for encoded in _reading(plan, batch_size, state).run()[0]]
 
 
-def undecodable(
-    samples: Sequence[EncodedSample], *, device: DaliDevice, device_id: int | None, options: LoaderOptions
-) -> dict[int, str]:
+def undecodable(samples: Sequence[EncodedSample], device: torch.device, options: LoaderOptions) -> dict[int, str]:
     """Places in the batch of the samples that cannot be decoded, each with DALI's reason."""
     found: dict[int, str] = {}
     decoder: Pipeline | None = None
     for place, sample in enumerate(samples):
-        decoder = decoder or _decoder(device, device_id, options)
+        decoder = decoder or _decoder(device, options)
         try:
             decoder.feed_input("encoded", [sample.content])
             decoder.run()
@@ -116,11 +111,11 @@ def _reading(plan: ReadPlan, batch_size: int, state: bytes | None) -> Pipeline:
     return pipeline
 
 
-def _decoder(device: DaliDevice, device_id: int | None, options: LoaderOptions) -> Pipeline:
-    pipeline = Pipeline(batch_size=1, num_threads=1, device_id=device_id, prefetch_queue_depth=1)
+def _decoder(device: torch.device, options: LoaderOptions) -> Pipeline:
+    pipeline = Pipeline(batch_size=1, num_threads=1, device_id=device_id(device), prefetch_queue_depth=1)
     with pipeline:
         encoded = fn.external_source(name="encoded", dtype=types.UINT8, ndim=1)
         shape = fn.peek_image_shape(encoded, adjust_orientation=False)
-        pipeline.set_outputs(shape, decode(encoded, device, options))
+        pipeline.set_outputs(shape, decode(encoded, dali_device(device), options))
     pipeline.build()
     return pipeline

@@ -6,6 +6,7 @@ is simply not in it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -104,6 +105,21 @@ def members(plan: ReadPlan) -> list[DataNode]:
         name=READER,
     )
     return list(parts) if plan.is_labelled else [parts]
+
+
+def exchange(
+    nodes: tuple[DataNode, DataNode, DataNode], slots: Sequence[int] | None
+) -> tuple[DataNode, DataNode, DataNode]:
+    """Outputs of `read` with the sample of place `slots[k]` in place k; unchanged for None.
+
+    The operators are named, so that all others keep the names DALI counts for them and their saved states fit.
+    """
+    if slots is None:
+        return nodes
+    encoded, digits, source = (
+        fn.permute_batch(node, indices=list(slots), name=f"exchange_{index}") for index, node in enumerate(nodes)
+    )
+    return encoded, digits, source
 
 
 def parse_labels(digits: Tensor, *, is_labelled: bool) -> Tensor:

@@ -129,6 +129,26 @@ def picture() -> Callable[..., bytes]:
     return encoded_picture
 
 
+def damage_sample(shards: ShardSet, number: int) -> str:
+    """Overwrite the picture of a sample after its first two bytes; returns where it lies as errors say it."""
+    for shard in shards.shards:
+        for line in shard.idx.read_text().splitlines()[1:]:
+            suffix, offset, size, name = line.split()[:4]
+            if int(name.split(".")[0]) == number:
+                content = bytearray(shard.tar.read_bytes())
+                content[int(offset) + 2 : int(offset) + int(size)] = bytes(int(size) - 2)
+                shard.tar.write_bytes(content)
+                assert suffix == "jpg"
+                return f"{shard.tar}: {name} at byte {offset}"
+    raise AssertionError(f"no sample {number}")
+
+
+@pytest.fixture
+def damage() -> Callable[[ShardSet, int], str]:
+    """See `damage_sample`."""
+    return damage_sample
+
+
 def default_loader(shards: ShardSet, **changes: Any) -> DaliLoader:
     """A loader of rank 0 of 1, batches of 4, tiny crops; `options` are keywords of LoaderOptions."""
     options = {"threads": 1, "shuffle_pool": 8, **changes.pop("options", {})}

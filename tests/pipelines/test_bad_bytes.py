@@ -15,25 +15,11 @@ from pipelines.loader import DaliLoader
 from shards.shardset import ShardSet
 
 
-def damage(shards: ShardSet, number: int) -> str:
-    """Overwrite the picture of a sample after its first two bytes; returns where it lies as errors say it."""
-    for shard in shards.shards:
-        for line in shard.idx.read_text().splitlines()[1:]:
-            suffix, offset, size, name = line.split()[:4]
-            if int(name.split(".")[0]) == number:
-                content = bytearray(shard.tar.read_bytes())
-                content[int(offset) + 2 : int(offset) + int(size)] = bytes(int(size) - 2)
-                shard.tar.write_bytes(content)
-                assert suffix == "jpg"
-                return f"{shard.tar}: {name} at byte {offset}"
-    raise AssertionError(f"no sample {number}")
-
-
 def epochs(loader: DaliLoader, count: int) -> list[MultiCropBatch]:
     return [batch for _ in range(count) for batch in loader]
 
 
-def test_stop_names_shard_member_and_offset(fresh_set: Any, make_loader: Any) -> None:
+def test_stop_names_shard_member_and_offset(fresh_set: Any, damage: Callable[..., str], make_loader: Any) -> None:
     shards = fresh_set(24)
     order = [n for batch in make_loader(shards) for n in batch.sample_ids.tolist()]
     place = damage(shards, order[9])
@@ -48,7 +34,9 @@ def test_stop_names_shard_member_and_offset(fresh_set: Any, make_loader: Any) ->
     assert loader.step_in_epoch == 2
 
 
-def test_the_state_of_a_stopped_loader_leads_to_the_same_error(fresh_set: Any, make_loader: Any) -> None:
+def test_the_state_of_a_stopped_loader_leads_to_the_same_error(
+    fresh_set: Any, damage: Callable[..., str], make_loader: Any
+) -> None:
     shards = fresh_set(24)
     place = damage(shards, 5)
     loader = make_loader(shards)
@@ -63,7 +51,9 @@ def test_the_state_of_a_stopped_loader_leads_to_the_same_error(fresh_set: Any, m
 
 @pytest.mark.filterwarnings("ignore::pipelines.errors.SampleWarning")
 @pytest.mark.parametrize("quality", ["exact", "fast"])
-def test_skip_changes_the_bad_place_and_not_one_other_bit(fresh_set: Any, make_loader: Any, quality: str) -> None:
+def test_skip_changes_the_bad_place_and_not_one_other_bit(
+    fresh_set: Any, damage: Callable[..., str], make_loader: Any, quality: str
+) -> None:
     """Over two epochs with a dropped batch at the end of each, against the undamaged set."""
     shards = fresh_set(29)
     expected = epochs(make_loader(shards, quality=quality), 2)
@@ -84,7 +74,9 @@ def test_skip_changes_the_bad_place_and_not_one_other_bit(fresh_set: Any, make_l
 
 
 @pytest.mark.filterwarnings("ignore::pipelines.errors.SampleWarning")
-def test_a_resume_before_at_and_after_a_skipped_sample_has_the_same_bits(fresh_set: Any, make_loader: Any) -> None:
+def test_a_resume_before_at_and_after_a_skipped_sample_has_the_same_bits(
+    fresh_set: Any, damage: Callable[..., str], make_loader: Any
+) -> None:
     shards = fresh_set(24)
     damage(shards, 7)
     skip: Callable[[], DaliLoader] = lambda: make_loader(shards, options={"on_error": "skip"})  # noqa: E731
@@ -100,7 +92,7 @@ def test_a_resume_before_at_and_after_a_skipped_sample_has_the_same_bits(fresh_s
             assert torch.equal(ours.labels, theirs.labels)
 
 
-def test_skip_warns_with_the_rank_and_the_sample(fresh_set: Any, make_loader: Any) -> None:
+def test_skip_warns_with_the_rank_and_the_sample(fresh_set: Any, damage: Callable[..., str], make_loader: Any) -> None:
     shards = fresh_set(24)
     place = damage(shards, 3)
     loader = make_loader(shards, options={"on_error": "skip"})
@@ -109,7 +101,9 @@ def test_skip_warns_with_the_rank_and_the_sample(fresh_set: Any, make_loader: An
     assert place in str(caught[0].message)
 
 
-def test_several_bad_samples_of_a_batch_are_all_replaced(fresh_set: Any, make_loader: Any) -> None:
+def test_several_bad_samples_of_a_batch_are_all_replaced(
+    fresh_set: Any, damage: Callable[..., str], make_loader: Any
+) -> None:
     shards = fresh_set(24)
     order = [n for batch in make_loader(shards) for n in batch.sample_ids.tolist()]
     for number in (*order[4:7], order[20]):
@@ -121,7 +115,9 @@ def test_several_bad_samples_of_a_batch_are_all_replaced(fresh_set: Any, make_lo
     assert [len(batch.replaced) for batch in found] == [0, 3, 0, 0, 0, 1]
 
 
-def test_a_batch_of_bad_samples_stops_even_with_skip(fresh_set: Any, make_loader: Any) -> None:
+def test_a_batch_of_bad_samples_stops_even_with_skip(
+    fresh_set: Any, damage: Callable[..., str], make_loader: Any
+) -> None:
     shards = fresh_set(24)
     for number in range(24):
         damage(shards, number)
@@ -129,7 +125,7 @@ def test_a_batch_of_bad_samples_stops_even_with_skip(fresh_set: Any, make_loader
         epochs(make_loader(shards, options={"on_error": "skip"}), 1)
 
 
-def test_ranks_stay_in_step_when_one_skips(fresh_set: Any, make_loader: Any) -> None:
+def test_ranks_stay_in_step_when_one_skips(fresh_set: Any, damage: Callable[..., str], make_loader: Any) -> None:
     shards = fresh_set(29)
     damage(shards, 11)
     ranks = [make_loader(shards, rank=rank, world_size=2, options={"on_error": "skip"}) for rank in range(2)]
