@@ -15,6 +15,7 @@ from torch import nn
 from pipelines.batch import Loader
 from swav_dali.checkpoint import Stateful, prune_checkpoints, save_checkpoint
 from swav_dali.config import RunConfig
+from swav_dali.errors import TrainingError
 from swav_dali.larc import Larc
 from swav_dali.meter import Meter
 from swav_dali.model import SwavNet
@@ -23,7 +24,7 @@ from swav_dali.probe import KnnProbe
 from swav_dali.queue import FeatureQueue
 from swav_dali.run_folder import flatten
 from swav_dali.sinks.base import Event, SinkGroup
-from swav_dali.statistics import health
+from swav_dali.statistics import all_finite, health
 from swav_dali.step import StepOptions, StepResult, train_step
 from swav_dali.world import World
 
@@ -95,7 +96,7 @@ def _train_epoch(run: Run) -> None:
             autocast_dtype=run.autocast_dtype,
         )
         run.clock.step += 1
-        run.meter.update(result.loss, run.loader.batch_size)
+        run.meter.update(result.loss, run.loader.batch_size, replaced=len(batch.replaced))
         if run.plan.log_is_due(run.clock.step):
             _log(run, result)
         if run.plan.step_checkpoint_is_due(run.clock.step):
@@ -137,6 +138,12 @@ def _log(run: Run, result: StepResult) -> None:
 
 
 def _save(run: Run) -> None:
+    if not all_finite(run.model.parameters()):
+        raise TrainingError(
+            "the weights are not finite, so no checkpoint is written",
+            where=f"step {run.clock.step}",
+            fix="lower --optim.base-lr or raise --swav.epsilon; the newest checkpoint is sound",
+        )
     with run.meter.paused():
         folder = save_checkpoint(
             run.config.folder / "checkpoints",

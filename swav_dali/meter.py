@@ -22,6 +22,7 @@ class Meter:
     def __init__(self, world: World) -> None:
         """Start counting now."""
         self._world = world
+        self._replaced = 0
         self.reset()
 
     def reset(self) -> None:
@@ -32,11 +33,12 @@ class Meter:
         self.seconds_waited = 0.0
         self._began = time.perf_counter()
 
-    def update(self, loss: Tensor, images: int) -> None:
-        """Count one step: its local mean loss, a device scalar, and this rank's images."""
+    def update(self, loss: Tensor, images: int, *, replaced: int = 0) -> None:
+        """Count one step: its local mean loss, a device scalar, this rank's images and those others stood in for."""
         self._loss = loss.clone() if self._loss is None else self._loss + loss
         self._steps += 1
         self._images += images
+        self._replaced += replaced
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
@@ -48,18 +50,21 @@ class Meter:
     def read(self, step: int, gauges: dict[str, Tensor]) -> dict[str, float]:
         """The window's mean loss, rates and `gauges` averaged over the ranks; starts the next window.
 
+        `samples_replaced` counts from the start of the process.
+
         Raises:
             TrainingError: the loss of some step of the window is not finite, on every rank alike.
         """
         assert self._loss is not None, "read() before the first update()"
-        stacked = torch.stack([self._loss / self._steps, *(gauge.to(self._loss.dtype) for gauge in gauges.values())])
-        loss, *values = (sum_over_ranks(stacked) / self._world.size).tolist()
+        replaced = self._loss.new_tensor(self._replaced * self._world.size)
+        parts = [self._loss / self._steps, replaced, *(gauge.to(self._loss.dtype) for gauge in gauges.values())]
+        loss, replaced_in_all, *values = (sum_over_ranks(torch.stack(parts)) / self._world.size).tolist()
         if not abs(loss) < float("inf"):
             raise TrainingError(
                 "the loss is not finite",
                 where=f"steps {step - self._steps + 1} to {step}",
                 found=loss,
-                fix="lower --optim.base-lr or raise --swav.epsilon; the newest checkpoint is from before",
+                fix="lower --optim.base-lr or raise --swav.epsilon; the newest checkpoint is sound",
             )
         seconds = time.perf_counter() - self._began
         figures = {
@@ -68,6 +73,7 @@ class Meter:
             "images_per_second": self._images * self._world.size / seconds,
             "data_wait_share": self.seconds_waited / seconds,
             "seconds_per_step": seconds / self._steps,
+            "samples_replaced": round(replaced_in_all),
             **dict(zip(gauges, values, strict=True)),
         }
         self.reset()

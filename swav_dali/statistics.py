@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor
 
@@ -29,3 +31,8 @@ def health(embeddings: Tensor, codes: Tensor) -> dict[str, Tensor]:
         "top_prototype_share": counts.max().float() / strongest.numel(),
         "embedding_spread": spread,
     }
+
+
+def all_finite(tensors: Iterable[Tensor]) -> Tensor:
+    """Whether no element of any tensor is infinite or NaN: a bool scalar on their device."""
+    return torch.stack([tensor.isfinite().all() for tensor in tensors]).all()

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from swav_dali.statistics import health
+from swav_dali.statistics import all_finite, health
 
 
 def test_a_collapsed_model_shows_in_every_figure() -> None:
@@ -29,3 +29,11 @@ def test_one_hot_codes_on_different_prototypes_have_no_entropy_and_use_all() -> 
     assert figures["prototypes_used"].item() == 1
     assert figures["top_prototype_share"].item() == pytest.approx(1 / 16)
     assert figures["embedding_spread"].item() == pytest.approx(1, abs=0.05)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+def test_one_element_decides_whether_weights_are_finite(bad: float) -> None:
+    weights = [torch.ones(3, 4), torch.ones(5)]
+    assert all_finite(weights)
+    weights[1][2] = bad
+    assert not all_finite(weights)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import training
 
-from swav_dali.checkpoint import find_checkpoints, load_meta
+from swav_dali.checkpoint import find_checkpoints, load_meta, load_parts
 
 
 @pytest.fixture(scope="module")
@@ -96,3 +96,17 @@ def test_shards_changed_since_the_manifest_are_refused_by_name(tiny_data: Path, 
     assert done.returncode == 2
     assert tar.name in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_run_that_diverges_stops_with_its_steps_and_keeps_the_sound_checkpoint(
+    tiny_data: Path, tmp_path: Path
+) -> None:
+    wild = {"optim__base_lr": "1e30", "optim__start_lr": "0.1", "checkpoint__every_steps": "1"}
+    done = training.run(training.command(tiny_data, tmp_path, "wild", **wild))
+    assert done.returncode == 2
+    assert "not finite" in done.stderr
+    assert "step" in done.stderr
+    assert "Traceback" not in done.stderr
+    newest = find_checkpoints(tmp_path / "wild" / "checkpoints")[-1]
+    weights = load_parts(newest, "shared.pt")["model"]
+    assert all(value.isfinite().all() for value in weights.values())
