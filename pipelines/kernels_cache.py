@@ -7,8 +7,11 @@ every process; that is said once.
 
 from __future__ import annotations
 
+import sys
+import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from numba import cfunc, njit
@@ -20,7 +23,8 @@ compiled: Callable[[Callable[..., Any]], Any] = njit(nogil=True)
 def compiled_entry(function: Callable[..., None], signature: Any) -> Any:
     """Compile `function` or load it from the disk cache: a C function with an `address`, for as long as it is kept."""
     try:
-        return cfunc(signature, cache=True)(function)
+        with _announced():
+            return cfunc(signature, cache=True)(function)
     except RuntimeError as error:
         if "cannot cache" not in str(error):
             raise
@@ -31,3 +35,16 @@ def compiled_entry(function: Callable[..., None], signature: Any) -> Any:
             stacklevel=2,
         )
         return cfunc(signature)(function)
+
+
+@contextmanager
+def _announced() -> Iterator[None]:
+    """Say what the wait is for; loading from the cache is over before the line is due."""
+    line = "compiling the crop kernels, once on this machine: about half a minute"
+    timer = threading.Timer(5.0, lambda: print(line, file=sys.stderr, flush=True))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
