@@ -59,8 +59,11 @@ class ShardSet:
         return bool(self.classes)
 
 
-def load_shard_set(root: Path) -> ShardSet:
+def load_shard_set(root: Path, *, tars_elsewhere: bool = False) -> ShardSet:
     """Open the shard set in `root`.
+
+    `tars_elsewhere` is for sets of which only the manifest and indices are here (`python -m shards stage
+    --without-tars`): the tars are then neither looked for nor measured.
 
     Raises:
         ShardError: the folder, its manifest or a file it names is missing, or a tar's size or an index's sha256 is not
@@ -72,26 +75,26 @@ def load_shard_set(root: Path) -> ShardSet:
     if not path.is_file():
         raise ShardError(f"no {MANIFEST_NAME}", where=root, found=_what_is_there(root), fix=BUILD_FIX)
     content = path.read_bytes()
-    return _open_shards(root, parse_manifest(content, where=path), fingerprint=sha256_of(content))
+    return _open_shards(root, parse_manifest(content, where=path), sha256_of(content), tars_elsewhere)
 
 
-def _open_shards(root: Path, manifest: Manifest, *, fingerprint: str) -> ShardSet:
+def _open_shards(root: Path, manifest: Manifest, fingerprint: str, tars_elsewhere: bool) -> ShardSet:
     return ShardSet(
         root=root,
         name=manifest.name,
         seed=manifest.seed,
         classes=manifest.classes,
-        shards=tuple(_open_shard(root, entry) for entry in manifest.shards),
+        shards=tuple(_open_shard(root, entry, tars_elsewhere) for entry in manifest.shards),
         fingerprint=fingerprint,
     )
 
 
-def _open_shard(root: Path, entry: ShardEntry) -> Shard:
+def _open_shard(root: Path, entry: ShardEntry, tars_elsewhere: bool) -> Shard:
     tar, idx = root / entry.tar, root / entry.idx
-    for path in (tar, idx):
+    for path in (idx,) if tars_elsewhere else (tar, idx):
         if not path.is_file():
             raise ShardError("named in the manifest but missing", where=path, fix=CHANGED_FIX)
-    if (tar_bytes := tar.stat().st_size) != entry.tar_bytes:
+    if not tars_elsewhere and (tar_bytes := tar.stat().st_size) != entry.tar_bytes:
         raise _changed(tar, f"{tar_bytes} bytes", f"{entry.tar_bytes} bytes")
     if (idx_sha256 := sha256_of(idx.read_bytes())) != entry.idx_sha256:
         raise _changed(idx, f"sha256 {idx_sha256[:12]}...", f"{entry.idx_sha256[:12]}...")

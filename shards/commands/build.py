@@ -31,6 +31,7 @@ EXAMPLES = """\
 """
 KINDS = """\
 what SRC may be; it is recognised and said:
+  URL                          s3://bucket/folder with pictures, or class folders of them
   class folders                a folder per class, ImageFolder's order; train and val folders of them make two splits
   flat folder                  pictures without labels
   ILSVRC2012_img_train.tar     a tar of class tars, read in place; or the folder with the train, val and devkit archives
@@ -51,7 +52,7 @@ def add_parser(subparsers: Subparsers) -> None:
     parser = add_command(
         subparsers, "build", "Turn pictures into WebDataset shards with DALI indices.", examples=EXAMPLES
     )
-    parser.add_argument("src", type=Path, metavar="SRC", help="pictures; the kinds are listed below")
+    parser.add_argument("src", metavar="SRC", help="pictures; the kinds are listed below")
     parser.add_argument("out", type=Path, metavar="OUT", help="folder for the shards; a split gets a folder in it")
     labels = "devkit archive or class list for a flat tar, such as ILSVRC2012_img_val.tar"
     parser.add_argument("--labels", type=Path, metavar="FILE", help=labels)

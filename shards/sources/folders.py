@@ -80,7 +80,7 @@ class FlatFolder:
     def has_top_level_pictures(self) -> bool:
         """Whether a picture lies directly in the folder."""
         with os.scandir(self.root) as entries:
-            return any(_is_picture(entry.name) and entry.is_file() for entry in entries)
+            return any(is_picture(entry.name) and entry.is_file() for entry in entries)
 
     @property
     def description(self) -> str:
@@ -121,14 +121,14 @@ def class_order(names: list[str]) -> tuple[list[str], list[str]]:
 
 def has_pictures(folder: Path) -> bool:
     """Whether a file named like a picture is somewhere in `folder`."""
-    return next((True for _, name in _walk(folder) if _is_picture(name)), False)
+    return next((True for _, name in _walk(folder) if is_picture(name)), False)
 
 
 def _add_files(builder: ListingBuilder, root: Path, inside: str, label: int) -> int:
     """Add the pictures below root/inside; returns how many other files were passed over."""
     num_ignored = 0
     for folder, name in _walk(root / inside):
-        if _is_picture(name):
+        if is_picture(name):
             path = os.path.join(folder, name)  # noqa: PTH118 - millions of times
             builder.add(os.path.relpath(path, root), size=os.stat(path).st_size, label=label)  # noqa: PTH116
         else:
@@ -143,7 +143,8 @@ def _walk(top: Path) -> Iterator[tuple[str, str]]:
         yield from ((folder, name) for name in sorted(names) if not name.startswith("."))
 
 
-def _is_picture(name: str) -> bool:
+def is_picture(name: str) -> bool:
+    """Whether a file is named like a picture."""
     return os.path.splitext(name)[1].lower() in SUFFIXES  # noqa: PTH122 - millions of times
 
 

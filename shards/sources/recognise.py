@@ -9,12 +9,14 @@ from itertools import islice
 from pathlib import Path
 
 from shards.errors import ShardError
+from shards.remote import is_url
 from shards.sources.arrow import INFO_NAME, STATE_NAME, ArrowFolder
 from shards.sources.base import Source
 from shards.sources.folders import ClassFolders, FlatFolder, has_pictures, subfolders
 from shards.sources.ilsvrc_train import NestedTar
 from shards.sources.ilsvrc_validation import FlatTar
 from shards.sources.parquet import ParquetFiles
+from shards.sources.remote_folder import RemotePictures
 from shards.sources.webdataset import LABEL, WebDatasetTars, split_name
 from shards.tar_scan import scan_tar
 
@@ -28,14 +30,17 @@ DEVKIT_PATTERN = "ILSVRC2012_devkit*"
 Splits = dict[str, Source]
 
 
-def recognise(path: Path, *, labels: Path | None = None) -> Splits:
-    """The sources in `path`, by the split they are; one source without a split has the key "".
+def recognise(place: str | Path, *, labels: Path | None = None) -> Splits:
+    """The sources in a folder, an archive or at a URL, by split; one source without a split has the key "".
 
     `labels` is for a flat tar: a devkit archive or a list of classes.
 
     Raises:
-        ShardError: the path does not exist, or is of no kind that can be read.
+        ShardError: the place does not exist, or is of no kind that can be read.
     """
+    if is_url(str(place)):
+        return {"": RemotePictures(url=str(place))}
+    path = Path(place)
     if path.is_file():
         return {"": _recognise_file(path, labels)}
     if not path.is_dir():

@@ -1,0 +1,57 @@
+"""Pictures as objects below a URL: class folders if every picture lies in one, otherwise without labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from shards.errors import ShardError
+from shards.listing import UNLABELLED, Listing, ListingBuilder, SampleRef
+from shards.remote import RemoteFolder
+from shards.sources.folders import class_order, is_picture
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemoteReader:
+    """Reads objects below a URL."""
+
+    folder: RemoteFolder
+
+    def read(self, sample: SampleRef) -> bytes:
+        """The object's bytes."""
+        return self.folder.read(sample.name)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemotePictures:
+    """The pictures below `url`."""
+
+    url: str
+    kind = "pictures at a URL"
+    is_sequential = False
+
+    @property
+    def description(self) -> str:
+        """For a person."""
+        return f"pictures at {self.url}"
+
+    def scan(self) -> tuple[Listing, list[str]]:
+        """Sorted by name; the first folder is the class. See `Source.scan`."""
+        sizes = {name: size for name, size in RemoteFolder(url=self.url).find().items() if is_picture(name)}
+        if not sizes:
+            raise ShardError("no pictures", where=self.url)
+        classes, warnings = self._classes(list(sizes))
+        rank = {name: label for label, name in enumerate(classes)}
+        builder = ListingBuilder()
+        for name in sorted(sizes, key=lambda name: (rank.get(name.partition("/")[0], 0), name)):
+            label = rank[name.partition("/")[0]] if classes else UNLABELLED
+            builder.add(name, size=sizes[name], label=label)
+        return builder.finish(tuple(classes)), warnings
+
+    def reader(self) -> RemoteReader:
+        """Connects in the process that reads."""
+        return RemoteReader(folder=RemoteFolder(url=self.url))
+
+    def _classes(self, names: list[str]) -> tuple[list[str], list[str]]:
+        if any("/" not in name for name in names):
+            return [], []
+        return class_order(sorted({name.partition("/")[0] for name in names}))
