@@ -1,0 +1,56 @@
+"""What cannot be drawn or read is refused with its flag; what a group changes, and only that, is changed."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import pytest
+
+from pipelines.config import Augmentation, CropGroup, GroupChanges, LoaderOptions
+from pipelines.errors import PipelineError
+
+
+def group(**fields: Any) -> CropGroup:
+    return CropGroup(**{"num": 2, "size": 32, "min_scale": 0.1, "max_scale": 1.0, **fields})
+
+
+@pytest.mark.parametrize(
+    "fields", [{"num": 0}, {"size": 4}, {"min_scale": 0.0}, {"min_scale": 0.9, "max_scale": 0.5}, {"max_scale": 1.5}]
+)
+def test_a_group_that_cannot_be_cut_is_refused(fields: dict[str, Any]) -> None:
+    with pytest.raises(PipelineError, match=r"--data\.crops: "):
+        group(**fields)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"flip": 1.5},
+        {"solarize": -0.1},
+        {"hue": 0.6},
+        {"brightness": 2.0},
+        {"min_sigma": 3.0},
+        {"std": (0.2, 0.0, 0.2)},
+    ],
+)
+def test_a_distortion_that_cannot_be_drawn_is_refused(fields: dict[str, Any]) -> None:
+    with pytest.raises(PipelineError, match=r"--data\.augment\."):
+        Augmentation(**fields)
+
+
+@pytest.mark.parametrize("name", ["threads", "prefetch", "shuffle_pool", "reader_prefetch"])
+def test_too_small_options_are_refused_with_their_flag(name: str) -> None:
+    with pytest.raises(PipelineError, match=f"--data.loader.{name.replace('_', '-')}: too small, found -1"):
+        LoaderOptions(**{name: -1})
+
+
+def test_a_group_changes_what_it_names_and_nothing_else() -> None:
+    changed = Augmentation(blur=0.4).of(group(changes=GroupChanges(blur=0.1, solarize=0.2)))
+    assert asdict(changed) == {**asdict(Augmentation()), "blur": 0.1, "solarize": 0.2}
+    assert Augmentation(blur=0.4).of(group()) == Augmentation(blur=0.4)
+
+
+def test_a_change_that_cannot_be_drawn_is_refused() -> None:
+    with pytest.raises(PipelineError, match="not a probability, found 2"):
+        Augmentation().of(group(changes=GroupChanges(gray=2.0)))

@@ -1,0 +1,77 @@
+"""The GPU graph of every recipe is built here without a GPU: constructed, serialized, each operator's backend known."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from nvidia.dali import backend
+
+from pipelines.config import Augmentation, LoaderOptions, Precision, Quality
+from pipelines.graph import CropPlan, training_pipeline
+from pipelines.reader import plan_reading
+from pipelines.recipes import RECIPES, Crops
+
+CPU_ONLY = {"readers__Webdataset", "RandomCropGenerator", "PeekImageShape", "random__CoinFlip", "random__Uniform"}
+
+
+def gpu_pipeline(shards: Any, crops: Crops, quality: Quality, **options: Any) -> Any:
+    chosen = LoaderOptions(**options)
+    return training_pipeline(
+        plan_reading(shards, rank=0, world_size=1, seed=1, shuffle_seed=2, options=chosen),
+        CropPlan(crops=crops, augment=Augmentation(), quality=quality, device="gpu", options=chosen),
+        batch_size=4,
+        seed=3,
+        threads=1,
+        device_id=None,
+    )
+
+
+def operators(pipeline: Any) -> list[tuple[str, str]]:
+    """Name and device of every operator, from the calls the graph was made of."""
+    pipeline.serialize()
+    return [(op._op.schema_name, op._op.device) for op in pipeline._ops]
+
+
+@pytest.mark.parametrize("quality", ["exact", "fast"])
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_every_operator_of_the_gpu_graph_has_its_backend(make_set: Any, recipe: str, quality: Quality) -> None:
+    found = operators(gpu_pipeline(make_set(24), RECIPES[recipe], quality))
+    registered = {
+        "gpu": set(backend.RegisteredGPUOps()),
+        "cpu": set(backend.RegisteredCPUOps()),
+        "mixed": set(backend.RegisteredMixedOps()),
+    }
+    assert found
+    missing = {(name, device) for name, device in found if name not in registered[device]}
+    assert not missing
+    assert ("decoders__Image", "mixed") in found
+
+
+@pytest.mark.parametrize("quality", ["exact", "fast"])
+def test_nothing_random_is_drawn_on_the_gpu(make_set: Any, quality: Quality) -> None:
+    found = operators(gpu_pipeline(make_set(24), RECIPES["2x64+4x32"], quality))
+    random = {(name, device) for name, device in found if "andom" in name or name in CPU_ONLY}
+    assert random
+    assert {device for _, device in random} == {"cpu"}
+
+
+@pytest.mark.parametrize("precision", ["float32", "float16", "bfloat16"])
+@pytest.mark.parametrize("decode_on", ["device", "cpu"])
+def test_the_gpu_graph_takes_every_precision_and_place_of_decoding(
+    make_set: Any, precision: Precision, decode_on: str
+) -> None:
+    found = operators(
+        gpu_pipeline(make_set(24), RECIPES["2x64+4x32"], "exact", precision=precision, decode_on=decode_on)
+    )
+    decoders = [device for name, device in found if name == "decoders__Image"]
+    assert decoders == ["mixed" if decode_on == "device" else "cpu"]
+
+
+def test_every_stateful_operator_has_a_name_of_its_own(make_set: Any) -> None:
+    """A counted name would change with any operator added before it, and old checkpoints would no longer fit."""
+    pipeline = gpu_pipeline(make_set(24), RECIPES["2x224+6x96"], "exact")
+    pipeline.serialize()
+    names = [op.name for op in pipeline._ops if "andom" in op._op.schema_name or "eader" in op._op.schema_name]
+    assert len(names) == len(set(names)) > 10
+    assert not [name for name in names if name.startswith("__")]
