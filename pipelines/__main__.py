@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import sys
 
-from pipelines.commands import bench, show
+from pipelines.commands import bench, gpu_check, show
 from shards.errors import run_command
 
 EXAMPLES = """\
 examples:
   python -m pipelines bench data/imagenet/train     how many images/s, by part and beside other loaders
   python -m pipelines show data/imagenet/train      a picture of crops, ours beside torchvision's
+  python -m pipelines gpu-check data/demo/train     what only a machine with a GPU can show
 """
 
 
@@ -24,7 +25,7 @@ def main() -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (bench, show):
+    for command in (bench, show, gpu_check):
         command.add_parser(subparsers)
     args = parser.parse_args()
     return int(args.run(args))
