@@ -73,7 +73,7 @@ def _connect(url: str) -> Any:
     scheme = url.partition("://")[0] if is_url(url) else "file"
     try:
         fsspec = importlib.import_module("fsspec")
-        return fsspec.filesystem(scheme)
+        return fsspec.filesystem(scheme, skip_instance_cache=True)  # a cached one keeps an old endpoint
     except ImportError:
         package = "s3fs" if scheme == "s3" else f"fsspec with {scheme} support"
         raise missing_package(package, f"{scheme}:// URLs", extra=EXTRA) from None
