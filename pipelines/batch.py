@@ -78,6 +78,10 @@ class Loader(Protocol):
         """Continue from `state`; raises LoaderStateError naming each key that differs, its old and new value."""
         ...
 
+    def refuse_other_data(self, state: dict[str, Any]) -> None:
+        """Raise LoaderStateError if `state`, of any rank of any world, is of other shards or another graph."""
+        ...
+
     def start_epoch(self, epoch: int) -> None:
         """Stand at the beginning of `epoch`, with an order that depends on the seed and the epoch only."""
         ...

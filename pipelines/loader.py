@@ -173,11 +173,21 @@ class DaliLoader:
         Raises:
             LoaderStateError: it belongs to other shards, another graph, rank or DALI; each difference is named.
         """
-        ours, theirs = self._fingerprint(), state["fingerprint"]
+        self._compare(state["fingerprint"], free=())
+        self._restart(int(state["first_epoch"]), state["blob"])
+        self._epoch, self._step = int(state["epoch"]), int(state["step_in_epoch"])
+        self._num_replaced = int(state["num_replaced"])
+
+    def refuse_other_data(self, state: dict[str, Any]) -> None:
+        """Raise LoaderStateError if `state`, of any rank of any world, is of other shards or another graph."""
+        self._compare(state["fingerprint"], free=("world_size", "rank", "batch_size"))
+
+    def _compare(self, theirs: dict[str, Any], *, free: tuple[str, ...]) -> None:
+        ours = self._fingerprint()
         differing = [
             f"{key} {theirs.get(key)} -> {ours.get(key)}"
             for key in sorted(ours.keys() | theirs.keys())
-            if ours.get(key) != theirs.get(key)
+            if key not in free and ours.get(key) != theirs.get(key)
         ]
         if differing:
             raise LoaderStateError(
@@ -186,9 +196,6 @@ class DaliLoader:
                 found="; ".join(differing),
                 fix="restore the old setting, or start another run with --name",
             )
-        self._restart(int(state["first_epoch"]), state["blob"])
-        self._epoch, self._step = int(state["epoch"]), int(state["step_in_epoch"])
-        self._num_replaced = int(state["num_replaced"])
 
     def start_epoch(self, epoch: int) -> None:
         """Stand at the beginning of `epoch`; order and distortions depend on the seed, the rank and `epoch`."""

@@ -86,6 +86,9 @@ class SyntheticLoader:
             )
         self._epoch, self._step = int(state["epoch"]), int(state["step_in_epoch"])
 
+    def refuse_other_data(self, state: dict[str, Any]) -> None:
+        """Nothing to refuse: noise is noise."""
+
     def start_epoch(self, epoch: int) -> None:
         """Stand at the beginning of `epoch`."""
         self._epoch, self._step = epoch, 0

@@ -87,9 +87,10 @@ def save_checkpoint(
         )
         _write_text(draft / "meta.json", json.dumps(asdict(meta), indent=1))
         _sync_folder(draft)
-        shutil.rmtree(final, ignore_errors=True)
+        _set_aside(final)
         draft.rename(final)
         _sync_folder(root)
+        sweep(root)
     barrier()
     return final
 
@@ -131,11 +132,32 @@ def find_checkpoints(root: Path) -> list[Path]:
     return [folder for folder in sorted(root.glob("step-*")) if _is_complete(folder)]
 
 
-def prune_checkpoints(root: Path, *, keep: int, is_permanent: Callable[[int], bool]) -> None:
-    """Delete all but the newest `keep` complete checkpoints and those whose step is permanent."""
-    for folder in find_checkpoints(root)[:-keep]:
-        if not is_permanent(load_meta(folder).step):
-            shutil.rmtree(folder)
+def prune_checkpoints(root: Path, *, step: int, keep: int, is_permanent: Callable[[int], bool]) -> None:
+    """Delete what is no longer wanted after the checkpoint of `step` was written.
+
+    Later steps are of a branch the run went back behind (an older --resume, another number of ranks). Of the rest
+    the newest `keep` stay, and those whose step is permanent.
+    """
+    steps = {folder: load_meta(folder).step for folder in find_checkpoints(root)}
+    abandoned = [folder for folder, its in steps.items() if its > step]
+    current = [folder for folder, its in steps.items() if its <= step]
+    for folder in abandoned + [folder for folder in current[:-keep] if not is_permanent(steps[folder])]:
+        _set_aside(folder)
+    sweep(root)
+
+
+def sweep(root: Path) -> None:
+    """Remove drafts and deleted folders that a killed process left; only rank 0, and not while others write."""
+    for leftover in root.glob(".step-*"):
+        shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _set_aside(folder: Path) -> None:
+    """Take a checkpoint's name away in one move, so that a kill never leaves half of one under its name."""
+    if folder.exists():
+        trash = folder.with_name(f".{folder.name}.deleted")
+        shutil.rmtree(trash, ignore_errors=True)
+        folder.rename(trash)
 
 
 def _is_complete(folder: Path) -> bool:

@@ -38,7 +38,7 @@ class DataConfig:
     quality: Quality = "exact"
     """Arithmetic of the distortions: `exact` is torchvision's, `fast` is DALI's own operators."""
     loader: LoaderOptions = field(default_factory=LoaderOptions)
-    """Threads, prefetch and shuffling; none of it changes what one image can look like."""
+    """Threads, prefetch, shuffling and decoding."""
 
     def __post_init__(self) -> None:
         """Refuse an empty batch and crops that give no code."""
@@ -98,6 +98,7 @@ class SwavConfig:
         _at_least("--swav.sinkhorn-iterations", self.sinkhorn_iterations, 1)
         _at_least("--swav.queue-length", self.queue_length, 0)
         _at_least("--swav.freeze-prototypes-steps", self.freeze_prototypes_steps, 0)
+        _not_negative("--swav.queue-start-epoch", self.queue_start_epoch)
         if not self.assign_crops or len(set(self.assign_crops)) != len(self.assign_crops):
             raise ConfigError("crops to assign must be distinct", where="--swav.assign-crops", found=self.assign_crops)
 
@@ -127,6 +128,11 @@ class OptimConfig:
         """Refuse a warm-up that never ends, which the reference accepts in silence."""
         _at_least("--optim.epochs", self.epochs, 1)
         _positive("--optim.base-lr", self.base_lr)
+        _positive("--optim.trust-coefficient", self.trust_coefficient)
+        for name in ("final_lr", "start_lr", "weight_decay", "momentum"):
+            _not_negative(f"--optim.{name.replace('_', '-')}", getattr(self, name))
+        if self.momentum >= 1:
+            raise ConfigError("never forgets", where="--optim.momentum", found=self.momentum, expected="below 1")
         if not 0 <= self.warmup_epochs <= self.epochs:
             raise ConfigError(
                 "warm-up does not fit the training",
@@ -190,7 +196,7 @@ class KnnConfig:
     size: int = 224
     """Side of the centre crop, in pixels."""
     max_train_images: int = 100_000
-    """Training images whose features vote; the first so many of the shards."""
+    """Training images whose features vote; with several ranks, an equal part of each rank's shards."""
     batch_size: int = 64
     """Images per step and rank while features are computed."""
 
@@ -256,3 +262,8 @@ def _at_least(flag: str, value: int, least: int) -> None:
 def _positive(flag: str, value: float) -> None:
     if not value > 0:
         raise ConfigError("must be positive", where=flag, found=value)
+
+
+def _not_negative(flag: str, value: float) -> None:
+    if not value >= 0:
+        raise ConfigError("must not be negative", where=flag, found=value)

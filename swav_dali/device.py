@@ -39,5 +39,6 @@ def autocast_dtype(precision: Precision, device: torch.device) -> torch.dtype | 
 
 
 def threads_per_rank(ranks_per_node: int) -> int:
-    """Cores this process may run on, shared among the ranks of its machine; at least one."""
-    return max(1, len(os.sched_getaffinity(0)) // ranks_per_node)
+    """This rank's share of its machine's cores, or the cores it is bound to where those are fewer; at least one."""
+    share = (os.cpu_count() or 1) // ranks_per_node
+    return max(1, min(share, len(os.sched_getaffinity(0))))

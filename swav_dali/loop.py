@@ -19,6 +19,7 @@ from swav_dali.errors import TrainingError
 from swav_dali.larc import Larc
 from swav_dali.meter import Meter
 from swav_dali.model import SwavNet
+from swav_dali.parallel import share_buffers
 from swav_dali.plan import TrainPlan
 from swav_dali.probe import KnnProbe
 from swav_dali.queue import FeatureQueue
@@ -108,6 +109,7 @@ def _train_epoch(run: Run) -> None:
 def _end_epoch(run: Run) -> None:
     epoch = run.clock.step // run.plan.steps_per_epoch
     if run.probe is not None and run.plan.knn_is_due(epoch):
+        share_buffers(run.model)
         top1 = run.probe.measure(run.model.features)
         run.sinks.record({**_place(run), "knn_top1": top1, **run.probe.floors})
     if run.plan.epoch_checkpoint_is_due(epoch):
@@ -116,8 +118,8 @@ def _end_epoch(run: Run) -> None:
 
 def _measure_floors(run: Run, probe: KnnProbe) -> None:
     if not probe.floors:
-        probe.measure_floors(run.model.features)
-        run.sinks.record({**_place(run), "knn_top1": probe.floors["knn_untrained"], **probe.floors})
+        probe.measure_floors(run.model.features if run.clock.step == 0 else None)
+        run.sinks.record({**_place(run), **probe.floors})
 
 
 def _log(run: Run, result: StepResult) -> None:
@@ -157,7 +159,8 @@ def _save(run: Run) -> None:
         )
         if run.world.is_main:
             keep = run.config.checkpoint.keep
-            prune_checkpoints(folder.parent, keep=keep, is_permanent=run.plan.checkpoint_is_permanent)
+            permanent = run.plan.checkpoint_is_permanent
+            prune_checkpoints(folder.parent, step=run.clock.step, keep=keep, is_permanent=permanent)
     run.sinks.event(Event("checkpoint", run.clock.step, f"checkpoint {folder}"))
 
 

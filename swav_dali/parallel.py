@@ -35,7 +35,21 @@ def wrap(model: SwavNet, world: World, *, sync_bn: Literal["off", "world", "node
     return DistributedDataParallel(model, device_ids=device_ids, broadcast_buffers=False, gradient_as_bucket_view=True)
 
 
+def share_buffers(model: nn.Module) -> None:
+    """Give every rank rank 0's BatchNorm statistics, so that all evaluate the network that a checkpoint holds."""
+    if dist.is_initialized():
+        for buffer in model.buffers():
+            dist.broadcast(buffer, src=0)
+
+
 def _node_group(world: World) -> dist.ProcessGroup:
+    if world.size % world.ranks_per_node:
+        raise ConfigError(
+            "nodes have different numbers of ranks",
+            where="--model.sync-bn",
+            found=f"{world.size} ranks, {world.ranks_per_node} on this node",
+            expected="world or off",
+        )
     group, _ = dist.new_subgroups(group_size=world.ranks_per_node)
     assert group is not None
     return group

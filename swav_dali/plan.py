@@ -30,8 +30,9 @@ class TrainPlan:
         return self.steps_per_epoch * self.epochs
 
     def log_is_due(self, step: int) -> bool:
-        """After every interval, and after the last step of an epoch."""
-        return step % self.log_every_steps == 0 or step % self.steps_per_epoch == 0
+        """After every interval, after the last step of an epoch, and before a checkpoint, which ends a window."""
+        is_regular = step % self.log_every_steps == 0 or step % self.steps_per_epoch == 0
+        return is_regular or self.step_checkpoint_is_due(step)
 
     def step_checkpoint_is_due(self, step: int) -> bool:
         """Inside an epoch; the end of an epoch has a rule of its own."""

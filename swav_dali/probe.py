@@ -28,32 +28,41 @@ class KnnProbe:
     """Measures kNN top-1 of a feature function on two labelled shard sets."""
 
     def __init__(
-        self, train: ImageSource, validation: ImageSource, *, num_classes: int, config: KnnConfig, world: World
+        self,
+        train: ImageSource,
+        validation: ImageSource,
+        *,
+        num_classes: int,
+        config: KnnConfig,
+        world: World,
+        key: str = "",
     ) -> None:
-        """Vote with `train`, score on `validation`; collective when there are several ranks."""
+        """Vote with `train`, score on `validation`; collective when there are several ranks.
+
+        `key` names what the floors depend on: saved ones of another key are not taken over.
+        """
         self._train, self._validation = train, validation
-        self._num_classes, self._config, self._world = num_classes, config, world
+        self._num_classes, self._config, self._world, self._key = num_classes, config, world, key
         self.floors: dict[str, float] = {}
 
-    def measure_floors(self, features: Callable[[Tensor], Tensor]) -> None:
-        """Fill `floors` with `knn_untrained` and `knn_pixels`, unless a checkpoint already did."""
-        if not self.floors:
-            self.floors = {
-                "knn_untrained": self.measure(features),
-                "knn_pixels": self._top1(lambda images: images.flatten(1), PIXEL_SIDE, PIXEL_SIDE),
-            }
+    def measure_floors(self, untrained: Callable[[Tensor], Tensor] | None) -> None:
+        """Fill `floors` with `knn_untrained`, unless the network has been trained already, and `knn_pixels`."""
+        if untrained is not None:
+            self.floors["knn_untrained"] = self.measure(untrained)
+        self.floors["knn_pixels"] = self._top1(lambda images: images.flatten(1), PIXEL_SIDE, PIXEL_SIDE)
 
     def measure(self, features: Callable[[Tensor], Tensor]) -> float:
         """Top-1 accuracy in [0, 1] of `features`, a function (batch, 3, size, size) -> (batch, dim)."""
         return self._top1(features, self._config.resize, self._config.size)
 
     def state_dict(self) -> dict[str, Any]:
-        """The floors."""
-        return {"floors": dict(self.floors)}
+        """The floors and what they depend on."""
+        return {"floors": dict(self.floors), "key": self._key}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over the floors."""
-        self.floors = dict(state["floors"])
+        """Take over the floors, if they were measured on the same sets in the same way."""
+        if state["key"] == self._key:
+            self.floors = dict(state["floors"])
 
     def _top1(self, features: Callable[[Tensor], Tensor], resize: int, size: int) -> float:
         most = -(-self._config.max_train_images // self._world.size)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from pipelines.batch import ImageBatch
 from pipelines.images import ImagePlan, open_images
@@ -23,6 +24,13 @@ def open_probe(train: ShardSet, data: DataConfig, knn: KnnConfig, world: World) 
     if data.validation is None:
         return None
     validation = load_shard_set(data.validation)
+    if validation.num_samples < world.size:
+        raise ConfigError(
+            "fewer validation images than ranks",
+            where="--data.validation",
+            found=validation.num_samples,
+            expected=f"{world.size} or more",
+        )
     if not validation.is_labelled or validation.classes != train.classes:
         raise ConfigError(
             "the kNN probe needs the same classes in both shard sets",
@@ -30,9 +38,11 @@ def open_probe(train: ShardSet, data: DataConfig, knn: KnnConfig, world: World) 
             found=f"{len(validation.classes)} classes, training has {len(train.classes)}",
             fix="build both from class folders of the same names, or drop --data.validation",
         )
+    here = replace(data, loader=replace(data.loader, tars_at=None))  # the copy is of the training tars only
     return KnnProbe(
         _source(train, data, knn, world),
-        _source(validation, data, knn, world),
+        _source(validation, here, knn, world),
+        key=f"{train.fingerprint} {validation.fingerprint} {knn}",
         num_classes=len(train.classes),
         config=knn,
         world=world,

@@ -61,12 +61,19 @@ def refuse_other_config(saved: dict[str, Any], present: dict[str, Any], *, where
 
 
 def write_config(config: RunConfig, *, is_new: bool) -> str:
-    """Write config.json into the run folder and return the run's id, the same over resumes."""
+    """Write config.json into the run folder and return the run's id, the same over resumes.
+
+    Raises:
+        CheckpointError: the folder cannot be written.
+    """
     path = config.folder / "config.json"
     run_id = read_run_id(path) if not is_new and path.exists() else secrets.token_hex(4)
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps({"run_id": run_id, **flatten(config)}, indent=1) + "\n", encoding="utf-8")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(json.dumps({"run_id": run_id, **flatten(config)}, indent=1) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise CheckpointError("the run folder cannot be written", where="--runs-dir", found=error) from error
     temporary.replace(path)
     return run_id
 

@@ -18,9 +18,10 @@ def summarize(folder: Path) -> str:
     if checkpoints:
         lines.append(f"  checkpoint     {checkpoints[-1]}")
     lines.append(f"  figures        {folder / 'metrics.jsonl'}")
-    offline = sorted((folder / "wandb").glob("offline-run-*"))
+    offline = sorted(str(path) for path in (folder / "wandb").glob("offline-run-*"))
     if offline:
-        lines.append(f"  wandb          {offline[-1]} (upload with: wandb sync {offline[-1]})")
+        parts = " ".join(offline)
+        lines.append(f"  wandb          upload with: wandb sync {parts}")
     return "\n".join(lines)
 
 
@@ -47,7 +48,6 @@ def _knn(records: list[dict[str, Any]]) -> list[str]:
     if not probes:
         return []
     last = probes[-1]
-    return [
-        f"  kNN top-1      {100 * last['knn_top1']:.1f} % (untrained {100 * last['knn_untrained']:.1f} %, "
-        f"raw pixels {100 * last['knn_pixels']:.1f} %)"
-    ]
+    floors = {"knn_untrained": "untrained", "knn_pixels": "raw pixels"}
+    beside = ", ".join(f"{name} {100 * last[key]:.1f} %" for key, name in floors.items() if key in last)
+    return [f"  kNN top-1      {100 * last['knn_top1']:.1f} % ({beside})"]

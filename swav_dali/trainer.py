@@ -19,6 +19,7 @@ from swav_dali.abort import abort_together
 from swav_dali.checkpoint import Stateful
 from swav_dali.config import RunConfig, SwavConfig
 from swav_dali.device import autocast_dtype, prepare_device, threads_per_rank
+from swav_dali.errors import ConfigError
 from swav_dali.larc import Larc
 from swav_dali.loop import Clock, Run, fit
 from swav_dali.meter import Meter
@@ -52,6 +53,7 @@ def train(config: RunConfig) -> None:
     world = World.detect(config.device)
     config = _with_threads(config, world)
     with process_group(world), abort_together(world), ExitStack() as stack:
+        prepare_device(world.device, deterministic=config.deterministic)
         start = find_start(config, world)
         if start is not None and start.meta.epoch >= config.optim.epochs:
             if world.is_main:
@@ -69,9 +71,8 @@ def _with_threads(config: RunConfig, world: World) -> RunConfig:
 
 
 def _open_run(config: RunConfig, world: World, start: Start | None, stack: ExitStack) -> Run:
-    prepare_device(world.device, deterministic=config.deterministic)
     torch.manual_seed(config.seed)
-    shards = None if config.data.synthetic_images else load_shard_set(config.data.train)
+    shards = None if config.data.synthetic_images else _load_shards(config)
     loader = stack.enter_context(closing(_open_loader(config, shards, world)))
     plan = make_plan(
         steps_per_epoch=loader.steps_per_epoch,
@@ -83,11 +84,26 @@ def _open_run(config: RunConfig, world: World, start: Start | None, stack: ExitS
     )
     probe = None if shards is None else open_probe(shards, config.data, config.knn, world)
     run = _assemble(config, world, loader, plan, probe)
-    run.sinks = stack.enter_context(closing(SinkGroup(_open_sinks(config, world, start, plan))))
+    resumed = None if start is None else continue_run(run, start)
+    run.sinks = stack.enter_context(closing(SinkGroup(_open_sinks(run, is_new=start is None))))
     run.sinks.event(Event("start", run.clock.step, _headline(run, shards)))
-    if start is not None:
-        continue_run(run, start)
+    if resumed is not None:
+        run.sinks.event(resumed)
     return run
+
+
+def _load_shards(config: RunConfig) -> ShardSet:
+    return load_shard_set(config.data.train, tars_elsewhere=config.data.loader.tars_at is not None)
+
+
+def _autocast(config: RunConfig, world: World) -> torch.dtype | None:
+    dtype = autocast_dtype(config.precision, world.device)
+    pixels = config.data.loader.precision
+    if dtype is None and pixels != "float32":
+        raise ConfigError(
+            "16-bit pixels need autocast", where="--data.loader.precision", found=pixels, fix="--precision bfloat16"
+        )
+    return dtype
 
 
 def _assemble(config: RunConfig, world: World, loader: Loader, plan: TrainPlan, probe: KnnProbe | None) -> Run:
@@ -123,7 +139,7 @@ def _assemble(config: RunConfig, world: World, loader: Loader, plan: TrainPlan, 
             sinkhorn_iterations=config.swav.sinkhorn_iterations,
             assign_crops=config.swav.assign_crops,
         ),
-        autocast_dtype=autocast_dtype(config.precision, world.device),
+        autocast_dtype=_autocast(config, world),
         shared=shared if probe is None else {**shared, "probe": probe},
         per_rank=per_rank if queue is None else {**per_rank, "queue": queue},
         versions=_versions(),
@@ -181,14 +197,14 @@ def _open_loader(config: RunConfig, shards: ShardSet | None, world: World) -> Lo
     )
 
 
-def _open_sinks(config: RunConfig, world: World, start: Start | None, plan: TrainPlan) -> list[Sink]:
-    if not world.is_main:
+def _open_sinks(run: Run, *, is_new: bool) -> list[Sink]:
+    config, plan, step = run.config, run.plan, run.clock.step
+    if not run.world.is_main:
         return []
-    run_id = write_config(config, is_new=start is None)
-    step = -1 if start is None else start.meta.step
-    sinks: list[Sink] = [JsonlSink(config.folder, resume_step=step)]
+    run_id = write_config(config, is_new=is_new)
+    sinks: list[Sink] = [JsonlSink(config.folder, resume_step=-1 if is_new else step)]
     if config.log.console:
-        sinks.append(ConsoleSink(total_steps=plan.total_steps, start_step=max(step, 0), epochs=plan.epochs))
+        sinks.append(ConsoleSink(total_steps=plan.total_steps, start_step=step, epochs=plan.epochs))
     if config.log.wandb != "off":
         from swav_dali.sinks.wandb import WandbSink
 

@@ -36,7 +36,7 @@ class Sink(Protocol):
 
 
 class SinkGroup:
-    """Hands everything to each sink; an OSError or a wandb error in one removes that one."""
+    """Hands everything to each sink; one that fails is removed with a warning."""
 
     def __init__(self, sinks: Sequence[Sink]) -> None:
         """Write to `sinks`, in order; an empty group swallows everything (ranks other than 0)."""

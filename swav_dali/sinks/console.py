@@ -53,9 +53,10 @@ def figures(record: Record) -> str:
         parts.append(f"{record['images_per_second']:.0f} images/s  data wait {_percent(record, 'data_wait_share')}")
     if "knn_top1" in record:
         parts.append(f"kNN top-1 {_percent(record, 'knn_top1')}")
-    if "knn_untrained" in record:
-        untrained, pixels = _percent(record, "knn_untrained"), _percent(record, "knn_pixels")
-        parts.append(f"(untrained {untrained}, raw pixels {pixels})")
+    floors = {"knn_untrained": "untrained", "knn_pixels": "raw pixels"}
+    known = [f"{name} {_percent(record, key)}" for key, name in floors.items() if key in record]
+    if known:
+        parts.append(f"kNN of {', '.join(known)}")
     return "  ".join(parts)
 
 

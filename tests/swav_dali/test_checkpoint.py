@@ -103,5 +103,25 @@ def test_a_foreign_folder_is_refused(tmp_path: Path) -> None:
 def test_pruning_keeps_the_newest_and_the_permanent(tmp_path: Path) -> None:
     for step in (10, 20, 30, 40, 50):
         save(tmp_path, step)
-    prune_checkpoints(tmp_path, keep=2, is_permanent=lambda step: step == 10)
-    assert [load_meta(folder).step for folder in find_checkpoints(tmp_path)] == [10, 40, 50]
+    prune_checkpoints(tmp_path, step=50, keep=2, is_permanent=lambda step: step == 10)
+    assert steps(tmp_path) == [10, 40, 50]
+
+
+def test_a_run_that_went_back_keeps_its_new_checkpoint_and_drops_the_branch_it_left(tmp_path: Path) -> None:
+    for step in (30, 40, 50):
+        save(tmp_path, step)
+    save(tmp_path, 35)
+    prune_checkpoints(tmp_path, step=35, keep=2, is_permanent=lambda _: False)
+    assert steps(tmp_path) == [30, 35]
+
+
+def test_drafts_and_half_deleted_folders_of_a_killed_process_are_swept(tmp_path: Path) -> None:
+    for name in (".step-00000002.partial", ".step-00000001.deleted"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "shared.pt").touch()
+    save(tmp_path, 3)
+    assert [path.name for path in tmp_path.iterdir()] == ["step-00000003"]
+
+
+def steps(root: Path) -> list[int]:
+    return [load_meta(folder).step for folder in find_checkpoints(root)]
