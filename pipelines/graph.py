@@ -32,8 +32,10 @@ def dali_device(device: torch.device) -> DaliDevice:
 
 
 def device_id(device: torch.device) -> int | None:
-    """DALI's number of a CUDA device; None for a pipeline without one."""
-    return device.index if device.type == "cuda" else None
+    """DALI's number of a CUDA device, the current one where it has none; None for a pipeline without one."""
+    if device.type != "cuda":
+        return None
+    return torch.cuda.current_device() if device.index is None else device.index
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
