@@ -34,5 +34,9 @@ test: check  ## check, then every test that needs no GPU
 slow: env  ## the tests marked slow as well
 	$(BIN)/pytest -n auto --slow
 
+gpu-check: env  ## on a machine with a GPU: the gpu tests and the bench, into gpu-check.json
+	$(BIN)/python -m shards demo data/demo
+	$(BIN)/python -m pipelines gpu-check data/demo/train --json gpu-check.json
+
 clean:  ## remove the environment, demo data and demo run
 	rm -rf $(VENV) data/demo runs/demo

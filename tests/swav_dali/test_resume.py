@@ -20,19 +20,19 @@ SETTINGS = {"optim__epochs": EPOCHS, "checkpoint__every_steps": "3", "checkpoint
 
 
 def start_and_kill(arguments: list[str], folder: Path, step: int) -> None:
-    """Start a run, wait for the record of `step`, and kill its whole process group without a warning."""
+    """Start a run, wait for the record of `step`, and kill all its processes without a warning."""
     process = subprocess.Popen(
         arguments,
         cwd=training.ROOT,
         env=training.environment(),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        start_new_session=True,
     )
     deadline = time.monotonic() + 120
     while last_step(folder) < step and time.monotonic() < deadline and process.poll() is None:
         time.sleep(0.01)
-    os.killpg(process.pid, signal.SIGKILL)
+    for pid in [process.pid, *training.descendants(process.pid)]:  # torchrun's workers are no group of its own
+        os.kill(pid, signal.SIGKILL)
     process.wait()
     assert last_step(folder) >= step, "the run ended before it could be killed"
 
