@@ -119,7 +119,8 @@ def _end_epoch(run: Run) -> None:
 def _measure_floors(run: Run, probe: KnnProbe) -> None:
     if not probe.floors:
         probe.measure_floors(run.model.features if run.clock.step == 0 else None)
-        run.sinks.record({**_place(run), **probe.floors})
+        start = {"knn_top1": probe.floors["knn_untrained"]} if run.clock.step == 0 else {}
+        run.sinks.record({**_place(run), **start, **probe.floors})
 
 
 def _log(run: Run, result: StepResult) -> None:

@@ -67,7 +67,7 @@ def test_batchnorm_sees_each_size_apart_in_the_trunk_and_all_crops_together_in_t
     net.projection_head[1].register_forward_hook(lambda _m, inputs, _o: seen["head"].append(len(inputs[0])))
     net(groups)
     assert seen == {"trunk": [8, 12], "head": [20]}
-    mean = torch.zeros(16, dtype=torch.float64)
+    mean = torch.zeros(net.bn1.num_features, dtype=torch.float64)
     for group in groups:
         mean = 0.9 * mean + 0.1 * net.conv1(group.flatten(0, 1)).mean((0, 2, 3))
     torch.testing.assert_close(net.bn1.running_mean, mean)
