@@ -19,6 +19,7 @@ from pipelines.batch import MultiCropBatch
 from pipelines.config import Augmentation, CropGroup, LoaderOptions, Quality
 from pipelines.errors import LoaderStateError
 from pipelines.graph import CropPlan, dali_device, device_id, training_pipeline
+from pipelines.position import EpochPosition
 from pipelines.reader import parse_ids, parse_labels, plan_reading
 from pipelines.resilient import Made, ResilientStream, Slots, StreamPlan
 from pipelines.seeds import stream_seeds
@@ -102,7 +103,7 @@ def open_loader(
     )
 
 
-class DaliLoader:
+class DaliLoader(EpochPosition):
     """See pipelines.batch.Loader; made by `open_loader`."""
 
     def __init__(self, layout: _Layout) -> None:
@@ -113,32 +114,12 @@ class DaliLoader:
             "world_size": layout.world_size,
             "batch_size": layout.batch_size,
         }
-        self._steps = steps_per_epoch(**sizes)
+        super().__init__(steps_per_epoch=steps_per_epoch(**sizes), batch_size=layout.batch_size)
         self._dropped = native_batches(**sizes) - self._steps
         self._dtype: torch.dtype = getattr(torch, layout.plan.options.precision)
         self._first_epoch = 0
         self._stream = self._new_stream(None)
-        self._epoch = self._step = self._num_replaced = 0
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """Batches per epoch, on every rank."""
-        return self._steps
-
-    @property
-    def batch_size(self) -> int:
-        """Images per step on this rank."""
-        return self._layout.batch_size
-
-    @property
-    def epoch(self) -> int:
-        """The epoch of the next batch."""
-        return self._epoch
-
-    @property
-    def step_in_epoch(self) -> int:
-        """Batches of that epoch already yielded."""
-        return self._step
+        self._num_replaced = 0
 
     @property
     def num_replaced(self) -> int:

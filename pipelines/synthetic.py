@@ -10,11 +10,12 @@ import torch
 from pipelines.batch import MultiCropBatch
 from pipelines.config import CropGroup
 from pipelines.errors import LoaderStateError
+from pipelines.position import EpochPosition
 from pipelines.seeds import stream_seeds
 from pipelines.steps import steps_per_epoch
 
 
-class SyntheticLoader:
+class SyntheticLoader(EpochPosition):
     """One noise batch, made once on the device and yielded again and again; see pipelines.batch.Loader."""
 
     def __init__(
@@ -29,9 +30,8 @@ class SyntheticLoader:
         device: torch.device,
     ) -> None:
         """Stand at the beginning of epoch 0 of `num_images` images; raises PipelineError below one global batch."""
-        self._steps = steps_per_epoch(num_samples=num_images, world_size=world_size, batch_size=batch_size)
-        self._batch_size = batch_size
-        self._epoch = self._step = 0
+        steps = steps_per_epoch(num_samples=num_images, world_size=world_size, batch_size=batch_size)
+        super().__init__(steps_per_epoch=steps, batch_size=batch_size)
         self._key = {
             "seed": seed,
             "rank": rank,
@@ -41,26 +41,6 @@ class SyntheticLoader:
         }
         generator = torch.Generator().manual_seed(stream_seeds(seed, epoch=0, rank=rank).crops)
         self._groups = tuple(_noise(group, batch_size, generator).to(device) for group in crops)
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """Batches per epoch, on every rank."""
-        return self._steps
-
-    @property
-    def batch_size(self) -> int:
-        """Images per step on this rank."""
-        return self._batch_size
-
-    @property
-    def epoch(self) -> int:
-        """The epoch of the next batch."""
-        return self._epoch
-
-    @property
-    def step_in_epoch(self) -> int:
-        """Batches of that epoch already yielded."""
-        return self._step
 
     def __iter__(self) -> Iterator[MultiCropBatch]:
         """The rest of the current epoch."""

@@ -98,6 +98,8 @@ def _train_epoch(run: Run) -> None:
         )
         run.clock.step += 1
         run.meter.update(result.loss, run.loader.batch_size, replaced=len(batch.replaced))
+        for name in batch.replaced:
+            run.sinks.event(Event("warning", run.clock.step, f"cannot be decoded, another stands in: {name}"))
         if run.plan.log_is_due(run.clock.step):
             _log(run, result)
         if run.plan.step_checkpoint_is_due(run.clock.step):

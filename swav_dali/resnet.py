@@ -75,14 +75,11 @@ class Architecture:
         block: residual block.
         num_blocks: blocks in each of the four layers.
         width: channels of the stem; the layers have 1, 2, 4 and 8 times as many inside a block.
-        has_large_stem: 7x7 with stride 2 and a max-pool, a quarter of the input's side; else 3x3 with stride 2
-            alone, half of it, for crops of 64 px and less.
     """
 
     block: type[BasicBlock] | type[Bottleneck]
     num_blocks: tuple[int, int, int, int]
     width: int
-    has_large_stem: bool = True
 
 
 ARCHITECTURES = {
@@ -105,11 +102,10 @@ class ResNet(nn.Module):
             raise ConfigError("unknown backbone", where="--model.arch", found=repr(name), expected=expected)
         arch = ARCHITECTURES[name]
         self.num_features = 8 * arch.width * arch.block.expansion
-        kernel = 7 if arch.has_large_stem else 3
-        self.conv1 = _conv(3, arch.width, kernel, stride=2)
+        self.conv1 = _conv(3, arch.width, 7, stride=2)
         self.bn1 = nn.BatchNorm2d(arch.width)
         self.relu = nn.ReLU(inplace=True)
-        self.maxpool = nn.MaxPool2d(3, stride=2, padding=1) if arch.has_large_stem else nn.Identity()
+        self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
         self.layer1, self.layer2, self.layer3, self.layer4 = _layers(arch)
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.apply(_initialize_convolution)
