@@ -8,6 +8,7 @@ from pathlib import Path
 from shards.build import build
 from shards.commands.common import MB, Subparsers, add_command, add_workers, positive, say, summary, warn
 from shards.dask_crew import dask_crew
+from shards.errors import ShardError
 from shards.ilsvrc import expectation_lines
 from shards.interop import write_indices
 from shards.job import BuildOptions, Job, plan_build
@@ -45,6 +46,7 @@ TROUBLES = "troubles, the default action and what else is allowed:\n" + "\n".joi
     for trouble in Trouble
 )
 DROPPED_EXIT_CODE = 3
+DEFAULT_QUALITY = 92
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -79,16 +81,34 @@ def add_build_flags(parser: argparse.ArgumentParser) -> None:
     )
     add("--no-decode", action="store_true", help="read headers only; damage inside pictures goes unseen")
     add("--short-side", type=positive, metavar="PIXELS", help="shrink larger pictures to this, as JPEG: lossy")
-    add("--quality", type=positive, default=92, help="of --short-side's JPEGs (default 92)")
+    add("--quality", type=positive, metavar="Q", help=f"of --short-side's JPEGs (default {DEFAULT_QUALITY})")
 
 
 def options_of(args: argparse.Namespace) -> BuildOptions:
     """The options that the flags spell. Raises `ShardError` for values that make no sense."""
-    resize = Resize(short_side=args.short_side, quality=args.quality) if args.short_side else None
     judge = Judge(
-        policy=parse_policy(args.on), max_pixels=int(args.max_pixels), decode=not args.no_decode, resize=resize
+        policy=parse_policy(args.on),
+        max_pixels=int(args.max_pixels),
+        decode=not args.no_decode,
+        resize=_resize_of(args.short_side, args.quality),
     )
-    return BuildOptions(name=args.name, seed=args.seed, shard_mib=args.shard_mib, judge=judge, overwrite=args.overwrite)
+    return BuildOptions(
+        name=args.name,
+        seed=args.seed,
+        shard_mib=args.shard_mib,
+        judge=judge,
+        sequential=args.sequential,
+        overwrite=args.overwrite,
+    )
+
+
+def _resize_of(short_side: int | None, quality: int | None) -> Resize | None:
+    if short_side is None:
+        if quality is not None:
+            fix = "add --short-side PIXELS"
+            raise ShardError("pictures are only encoded again when they are shrunk", where="--quality", fix=fix)
+        return None
+    return Resize(short_side=short_side, quality=DEFAULT_QUALITY if quality is None else quality)
 
 
 def run(args: argparse.Namespace) -> int:

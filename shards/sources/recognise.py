@@ -36,16 +36,24 @@ def recognise(place: str | Path, *, labels: Path | None = None) -> Splits:
     `labels` is for a flat tar: a devkit archive or a list of classes.
 
     Raises:
-        ShardError: the place does not exist, or is of no kind that can be read.
+        ShardError: the place does not exist, is of no kind that can be read, or has no use for `labels`.
     """
-    if is_url(str(place)):
-        return {"": RemotePictures(url=str(place))}
-    path = Path(place)
+    remote: Splits = {"": RemotePictures(url=str(place))} if is_url(str(place)) else {}
+    splits = remote or _recognise_path(Path(place), labels)
+    if labels is not None and not any(isinstance(source, FlatTar) for source in splits.values()):
+        found = " and ".join(source.description for source in splits.values())
+        raise ShardError("only a flat tar takes labels from a file", where="--labels", found=found)
+    return splits
+
+
+def _recognise_path(path: Path, labels: Path | None) -> Splits:
     if path.is_file():
         return {"": _recognise_file(path, labels)}
     if not path.is_dir():
         raise ShardError("no such folder", where=path, expected="pictures, or archives of pictures")
-    recognisers: tuple[Callable[[Path], Splits], ...] = (_ilsvrc, _arrow, _parquet, _tars, _split_folders)
+    if splits := _ilsvrc(path, labels):
+        return splits
+    recognisers: tuple[Callable[[Path], Splits], ...] = (_arrow, _parquet, _tars, _split_folders)
     answers = (recogniser(path) for recogniser in recognisers)
     return next((splits for splits in answers if splits), {"": _folder(path)})
 
@@ -67,13 +75,13 @@ def _recognise_file(path: Path, labels: Path | None) -> Source:
     return FlatTar(path=path, labels=labels)
 
 
-def _ilsvrc(path: Path) -> Splits:
-    """A folder with the archives as they are downloaded."""
+def _ilsvrc(path: Path, labels: Path | None) -> Splits:
+    """A folder with the archives as they are downloaded; `labels` goes before a devkit archive beside them."""
     train, validation = path / ILSVRC_TRAIN, path / ILSVRC_VALIDATION
     splits: Splits = {TRAIN: NestedTar(path=train)} if train.is_file() else {}
     if validation.is_file():
         devkit = next(iter(sorted(path.glob(DEVKIT_PATTERN))), None)
-        splits[VALIDATION] = FlatTar(path=validation, labels=devkit)
+        splits[VALIDATION] = FlatTar(path=validation, labels=labels or devkit)
     return splits
 
 

@@ -39,6 +39,9 @@ def inline_pool() -> Iterator[Executor]:
     yield InlineExecutor()
 
 
+INLINE = Crew(pool=inline_pool, num_in_flight=1)
+
+
 def picture(
     seed: int, *, size: tuple[int, int] = (24, 16), kind: str = "JPEG", mode: str = "RGB", **save: Any
 ) -> bytes:
@@ -62,7 +65,7 @@ def write_tree(root: Path, counts: dict[str, int], *, first_seed: int = 0) -> Pa
 
 def build_inline(source: Source, out: Path, **options: Any) -> tuple[Manifest, bool]:
     """Build in this process."""
-    return build(plan_build(source, BuildOptions(**options)), out, Crew(pool=inline_pool, num_in_flight=1))
+    return build(plan_build(source, BuildOptions(**options)), out, INLINE)
 
 
 def all_files(root: Path) -> dict[str, bytes]:
@@ -150,6 +153,12 @@ def dali_epoch(out: Path) -> list[tuple[str, tuple[int, ...]]]:
 def decode_with_dali() -> Callable[[Path], list[tuple[str, tuple[int, ...]]]]:
     """See `dali_epoch`."""
     return dali_epoch
+
+
+@pytest.fixture
+def inline_crew() -> Crew:
+    """Does the work in this process."""
+    return INLINE
 
 
 @pytest.fixture
