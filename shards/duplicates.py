@@ -1,8 +1,7 @@
-"""Exact duplicates by the sha256 of their bytes: found afterwards from the records, or beforehand where one must go."""
+"""Exact duplicates by a digest of their bytes: found afterwards from the records, or beforehand where one must go."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator
 
 import numpy as np
@@ -10,12 +9,12 @@ from numpy.typing import NDArray
 
 from shards.errors import ShardError
 from shards.judge import DONE, Event
-from shards.listing import Listing
+from shards.listing import Listing, SampleRef
 from shards.pictures.troubles import Trouble
 from shards.plan import Plan, key_of
 from shards.policy import Action
-from shards.record import NO_DIGEST, ShardRecord
-from shards.sources.base import Source
+from shards.record import NO_DIGEST, ShardRecord, digest_of
+from shards.sources.base import Reader, Source
 
 
 def duplicates_written(listing: Listing, plan: Plan, records: Iterable[ShardRecord]) -> Iterator[Event]:
@@ -30,21 +29,28 @@ def duplicates_written(listing: Listing, plan: Plan, records: Iterable[ShardReco
 def without_duplicates(source: Source, listing: Listing, action: Action) -> tuple[Listing, list[Event]]:
     """The listing with only the first of every set of equal pictures, and an event for each of the others.
 
-    Reads the pictures whose size another one has too. Raises `ShardError` when `action` is STOP and there is one.
+    Reads the pictures whose size another one has too, and those of equal digests once more to compare their bytes.
+    Raises `ShardError` when `action` is STOP and there is a duplicate.
     """
-    rows = _rows_of_shared_size(listing.sizes)
-    reader = source.reader()
-    digests = "".join(hashlib.sha256(reader.read(listing[row])).hexdigest()[: len(NO_DIGEST)] for row in rows.tolist())
+    rows, reader = _rows_of_shared_size(listing.sizes), source.reader()
+    digests = "".join(_digest(reader, listing[row]) for row in rows.tolist())
     dropped, events = [], []
     for same, _ in _groups(_as_numbers(digests), rows):
-        first = listing.names[same[0]]
-        for row in same[1:]:
+        first, content = listing.names[same[0]], reader.read(listing[same[0]])
+        for row in (row for row in same[1:] if reader.read(listing[row]) == content):
             if action == Action.STOP:
                 raise ShardError("duplicate, and the policy for it is to stop", where=listing.names[row], found=first)
             dropped.append(row)
             events.append(_event(listing.names[row], first, action, ""))
     keep = np.setdiff1d(np.arange(len(listing), dtype=np.int64), np.array(dropped, dtype=np.int64))
     return listing.take(keep), events
+
+
+def _digest(reader: Reader, sample: SampleRef) -> str:
+    try:
+        return digest_of(reader.read(sample))
+    except OSError:  # stays in the listing; the task that cannot read it either reports it
+        return NO_DIGEST
 
 
 def _groups(digests: NDArray[np.uint64], rows: NDArray[np.int64]) -> Iterator[tuple[list[int], list[int]]]:

@@ -19,6 +19,7 @@ DONE = {
     Action.STOP: "stopped",
 }
 Event = dict[str, Any]
+_ORDER = list(Trouble)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +49,8 @@ class Judge:
             ShardError: the policy for one of its troubles is to stop.
         """
         seen = self._inspect(content, name)
+        if not seen.findings and self.resize is None:
+            return Verdict(suffix=seen.suffix, content=content, events=[])
         events = [self._event(finding, name) for finding in seen.findings]
         if any(event["action"] == DONE[Action.QUARANTINE] for event in events):
             return Verdict(suffix=None, content=content, events=events)
@@ -104,5 +107,4 @@ class Verdict:
 
 def _in_fixing_order(findings: tuple[Finding, ...]) -> list[Finding]:
     """Metadata before pixels: a rotation is settled before a conversion forgets it, formats come last."""
-    order = list(Trouble)
-    return sorted(findings, key=lambda finding: order.index(finding.trouble), reverse=True)
+    return sorted(findings, key=lambda finding: _ORDER.index(finding.trouble), reverse=True)

@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import xxhash
+
 from shards.judge import Event
 from shards.manifest import ShardEntry, sha256_of
 
@@ -27,7 +29,7 @@ class ShardRecord:
         number: the shard's position.
         entry: what the manifest will say about it.
         events: every trouble met, as in errors.jsonl.
-        digests: of each planned sample in turn, the first 32 hex digits of its sha256, or zeros if it was left out.
+        digests: `digest_of` each planned sample in turn, zeros for one that was left out.
         bytes_in: of the pictures kept, as the source has them.
         bytes_out: of the same pictures, as they were written.
     """
@@ -43,6 +45,16 @@ class ShardRecord:
     def to_bytes(self) -> bytes:
         """The record as a JSON file."""
         return (json.dumps(asdict(self), ensure_ascii=True, indent=1) + "\n").encode()
+
+
+def digest_of(content: bytes) -> str:
+    """32 hexadecimal digits by which equal pictures are found: the 128-bit XXH3 of the original bytes.
+
+    Not cryptographic, and ten times as fast as sha256. Among 14 million different pictures two share a digest with a
+    probability of 3e-25; bytes made to collide could at most be reported as duplicates, since before a picture is left
+    out as one its bytes are compared.
+    """
+    return xxhash.xxh3_128_hexdigest(content)
 
 
 def record_path(out: Path, stem: str) -> Path:

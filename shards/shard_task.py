@@ -6,7 +6,6 @@ folder. Running it twice does no harm: the same bytes replace themselves.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,9 +17,11 @@ from shards.listing import UNLABELLED, Listing, SampleRef
 from shards.manifest import ShardEntry, sha256_of
 from shards.plan import key_of
 from shards.quarantine import quarantine
-from shards.record import BUILD_FOLDER, NO_DIGEST, ShardRecord, record_path
+from shards.record import BUILD_FOLDER, NO_DIGEST, ShardRecord, digest_of, record_path
 from shards.sources.base import Reader
 from shards.tar_file import TarFile, verify_against_index
+
+_JSON = json.JSONEncoder(ensure_ascii=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,7 +128,7 @@ def _add_samples(file: TarFile, task: ShardTask, tally: Tally) -> None:
             tally.digests.append(NO_DIGEST)
             quarantine(task.out, key, sample.name, content)
             continue
-        tally.digests.append(hashlib.sha256(content).hexdigest()[: len(NO_DIGEST)])
+        tally.digests.append(digest_of(content))
         tally.bytes_in += len(content)
         tally.bytes_out += len(verdict.content)
         labelled = sample.label != UNLABELLED
@@ -137,5 +138,4 @@ def _add_samples(file: TarFile, task: ShardTask, tally: Tally) -> None:
 
 def _describe(sample: SampleRef) -> bytes:
     """The sample's json. Names that are no valid UTF-8 keep their bytes as escapes."""
-    text = json.dumps({"name": sample.name}, ensure_ascii=False)
-    return text.encode("utf-8", "backslashreplace")
+    return _JSON.encode({"name": sample.name}).encode("utf-8", "backslashreplace")

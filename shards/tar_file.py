@@ -40,14 +40,19 @@ class TarFile:
         self._file.close()
 
     def add(self, key: str, members: Sequence[tuple[str, bytes]], *, num_indexed: int) -> None:
-        """Append one sample of (suffix, content) members, of which the first `num_indexed` go into the index."""
+        """Append one sample of (suffix, content) members, of which the first `num_indexed` go into the index.
+
+        The first member is the picture: it is hashed and written as it is, the small ones behind it in one piece.
+        """
         offset, pieces, indexed = self.num_bytes, [], []
         for suffix, content in members:
             name = f"{key}.{suffix}"
             pieces += [ustar.header(name.encode("ascii"), len(content)), content, ustar.padding(len(content))]
             indexed.append(IndexMember(suffix, offset + ustar.BLOCK, len(content), name))
             offset += ustar.member_bytes(len(content))
-        self._write(b"".join(pieces))
+        header, picture, *rest = pieces
+        for piece in (header, picture, b"".join(rest)):
+            self._write(piece)
         self.samples.append(indexed[:num_indexed])
 
     def finish(self) -> str:

@@ -6,6 +6,8 @@ Layout of a header: POSIX.1-1988 (ustar), 512 bytes, numbers in octal ASCII.
 
 from __future__ import annotations
 
+import struct
+
 BLOCK = 512
 END_OF_ARCHIVE = bytes(2 * BLOCK)
 MAX_NAME = 100
@@ -13,6 +15,7 @@ MAX_NAME = 100
 _MODE_OWNER = b"0000444\0" + b"0000000\0" + b"0000000\0"
 _TIME = b"00000000000\0"
 _MAGIC_TO_END = b"0" + bytes(100) + b"ustar\x0000" + bytes(64 + 16 + 155 + 12)
+_FIELDS = struct.Struct("100s24s12s12s8s356s")  # name, _MODE_OWNER, size, _TIME, checksum, _MAGIC_TO_END
 _NAME_INDEPENDENT_SUM = sum(_MODE_OWNER) + sum(_TIME) + 8 * ord(" ") + sum(_MAGIC_TO_END)
 
 
@@ -21,8 +24,7 @@ def header(name: bytes, size: int) -> bytes:
     assert len(name) <= MAX_NAME, name
     octal_size = b"%011o\0" % size
     checksum = _NAME_INDEPENDENT_SUM + sum(name) + sum(octal_size)
-    start = name.ljust(MAX_NAME, b"\0") + _MODE_OWNER + octal_size + _TIME
-    return start + b"%06o\0 " % checksum + _MAGIC_TO_END
+    return _FIELDS.pack(name, _MODE_OWNER, octal_size, _TIME, b"%06o\0 " % checksum, _MAGIC_TO_END)
 
 
 def padding(size: int) -> bytes:

@@ -7,28 +7,32 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import NamedTuple
 
 START_OF_SCAN = 0xDA
 FRAMES = frozenset({0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF})
+SEQUENTIAL = frozenset({0xC0, 0xC1, 0xC9})
 LOSSLESS_OR_HIERARCHICAL = frozenset({0xC3, 0xC5, 0xC6, 0xC7, 0xCB, 0xCD, 0xCE, 0xCF})
 APP1, APP2 = 0xE1, 0xE2
 EXIF, ICC = b"Exif\0\0", b"ICC_PROFILE\0"
 ORIENTATION_TAG = 0x0112
 
 
-class Segment(NamedTuple):
-    """A marker segment: its code and the bytes [start, end) of the file that it occupies, marker included."""
-
-    marker: int
-    start: int
-    end: int
+Segment = tuple[int, int, int]  # marker code, and the bytes [start, end) it occupies, the marker's own included
 
 
-@dataclass(frozen=True, kw_only=True)
-class JpegHeader:
-    """What a JPEG says about itself before its first scan. `orientation` is 1 to 8, 1 where nothing is said."""
+class JpegHeader(NamedTuple):
+    """What a JPEG says about itself up to its first scan's header.
+
+    Attributes:
+        width: in pixels.
+        height: in pixels.
+        precision: bits per sample.
+        num_components: 1 grey, 3 colour, 4 ink.
+        frame: code of the start-of-frame marker.
+        orientation: EXIF's, 1 to 8; 1 where nothing is said.
+        is_one_scan: whether that scan holds all components of a sequential frame, so that no other may follow.
+    """
 
     width: int
     height: int
@@ -36,6 +40,7 @@ class JpegHeader:
     num_components: int
     frame: int
     orientation: int
+    is_one_scan: bool
 
 
 def segments(content: bytes) -> Iterator[Segment]:
@@ -48,10 +53,10 @@ def segments(content: bytes) -> Iterator[Segment]:
         if marker == 0xFF:  # fill byte
             position += 1
             continue
-        end = position + 2 + int.from_bytes(content[position + 2 : position + 4], "big")
+        end = position + 2 + (content[position + 2] << 8) + content[position + 3]
         if marker in (0x00, 0xD8, 0xD9) or end > size or end < position + 4:
             return
-        yield Segment(marker, position, end)
+        yield marker, position, end
         if marker == START_OF_SCAN:
             return
         position = end
@@ -59,32 +64,30 @@ def segments(content: bytes) -> Iterator[Segment]:
 
 def read_header(content: bytes) -> JpegHeader | None:
     """The header, or None when there is no frame before the first scan."""
-    orientation, frame = 1, None
-    for segment in segments(content):
-        if segment.marker in FRAMES and segment.end - segment.start >= 10:
-            frame = segment
-        elif segment.marker == APP1 and content.startswith(EXIF, segment.start + 4):
-            orientation = _orientation(content[segment.start + 10 : segment.end]) or orientation
-    if frame is None:
+    orientation, frame, scan_components = 1, 0, 0
+    for marker, start, end in segments(content):
+        if marker == APP1:
+            if content.startswith(EXIF, start + 4):
+                orientation = _orientation(content[start + 10 : end]) or orientation
+        elif marker in FRAMES and end - start >= 10:
+            frame = start
+        elif marker == START_OF_SCAN and end - start >= 5:
+            scan_components = content[start + 4]
+    if not frame:
         return None
-    precision, height, width, components = struct.unpack_from(">BHHB", content, frame.start + 4)
-    return JpegHeader(
-        width=width,
-        height=height,
-        precision=precision,
-        num_components=components,
-        frame=frame.marker,
-        orientation=orientation,
-    )
+    precision, height, width, components = struct.unpack_from(">BHHB", content, frame + 4)
+    code = content[frame + 1]
+    is_one_scan = code in SEQUENTIAL and scan_components == components
+    return JpegHeader(width, height, precision, components, code, orientation, is_one_scan)
 
 
 def without_segments(content: bytes, marker: int, tag: bytes) -> bytes:
     """The file without the segments of this kind; every other byte stays, so the pixels do."""
     kept, position = [], 0
-    for segment in segments(content):
-        if segment.marker == marker and content.startswith(tag, segment.start + 4):
-            kept.append(content[position : segment.start])
-            position = segment.end
+    for found, start, end in segments(content):
+        if found == marker and content.startswith(tag, start + 4):
+            kept.append(content[position:start])
+            position = end
     return b"".join([*kept, content[position:]])
 
 
