@@ -1,7 +1,7 @@
 """From a source to a finished shard set: scan, plan, write what is missing, manifest last.
 
-Running it again over a finished set with the same source and options finds it complete; over an unfinished one it
-writes only the shards whose records, files or plan do not match.
+Running it again over a finished set with the same source and options finds it complete; over an unfinished one, or
+after some pictures were replaced, it writes only the shards whose records, files or samples do not match.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def build(job: Job, out: Path, crew: Crew) -> tuple[Manifest, bool]:
     """
     (out / BUILD_FOLDER).mkdir(parents=True, exist_ok=True)
     with hold_lock(out / BUILD_FOLDER / "lock"):
-        done = dict(out_folder.finished_shards(out, job.stems, job.fingerprint))
+        done = dict(out_folder.finished_shards(out, job.stems, job.shard_fingerprint))
         if (old := read_manifest(out)) is not None:
             is_same = old.build.get("plan") == job.fingerprint
             if is_same and len(done) == job.plan.num_shards:

@@ -11,7 +11,7 @@ from shards.errors import ShardError
 from shards.judge import Event, Judge
 from shards.listing import Listing
 from shards.pictures.troubles import Trouble
-from shards.plan import DEFAULT_SHARD_MIB, Plan, fingerprint, make_plan
+from shards.plan import DEFAULT_SHARD_MIB, Plan, fingerprint, make_plan, shard_fingerprint
 from shards.policy import Action
 from shards.shard_task import ShardTask, stem_of
 from shards.sources.base import Source
@@ -48,10 +48,17 @@ class BuildOptions:
         if self.shard_mib <= 0 or self.seed < 0:
             raise ShardError("must be positive", where="--shard-mib, --seed", found=(self.shard_mib, self.seed))
 
+    def describe(self) -> str:
+        """One line that differs between options which may write different bytes for the same plan."""
+        return f"1 {self.name} {self.seed} {self.judge.describe()}"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """A source with its plan: what `plan_build` hands to `build`. `events` are of pictures left out of the plan."""
+    """A source with its plan: what `plan_build` hands to `build`.
+
+    `fingerprint` is the same for the same set; `events` are of pictures left out of the plan.
+    """
 
     source: Source
     listing: Listing
@@ -65,6 +72,10 @@ class Job:
     def stems(self) -> list[str]:
         """File names of all shards without the suffix."""
         return [stem_of(self.options.name, number) for number in range(self.plan.num_shards)]
+
+    def shard_fingerprint(self, number: int) -> str:
+        """What the record of shard `number` must say for the shard to be left as it is."""
+        return shard_fingerprint(self.listing, self.plan, number, self.options.describe())
 
     @property
     def is_sequential(self) -> bool:
@@ -82,7 +93,7 @@ class Job:
             samples=spill.samples(self.listing, rows) if spill else self.listing.take(rows),
             reader=spill.reader(number) if spill else self.source.reader(),
             judge=self.options.judge,
-            plan=self.fingerprint,
+            plan=self.shard_fingerprint(number),
         )
 
 
@@ -103,7 +114,7 @@ def plan_build(source: Source, options: BuildOptions) -> Job:
         listing=listing,
         plan=plan,
         options=options,
-        fingerprint=fingerprint(listing, plan, f"1 {options.name} {options.seed} {options.judge.describe()}"),
+        fingerprint=fingerprint(listing, plan, options.describe()),
         warnings=tuple(warnings),
         events=tuple(events),
     )

@@ -1,20 +1,21 @@
-"""What a source holds, in columns: name, size, label and place of every sample.
+"""What a source holds, in columns: name, size, label, place and stamp of every sample.
 
 Columns instead of objects, because a listing of 14 million samples has to fit beside its plan in a few GiB: a sample
-costs 28 bytes plus its name. A `Listing` is also the unit that travels to a worker: the rows of one shard.
+costs 40 bytes plus its name. A `Listing` is also the unit that travels to a worker: the rows of one shard.
 """
 
 from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 UNLABELLED = -1
+NAMES_AT_A_TIME = 1 << 16  # rows whose bytes are gathered by one index array, of 8 bytes per letter
 
 
 class SampleRef(NamedTuple):
@@ -43,14 +44,26 @@ class Names:
 
     def take(self, rows: NDArray[np.int64]) -> Names:
         """The names of some rows, in the order asked for."""
-        pieces = [self.blob[self.starts[row] : self.starts[row + 1]] for row in rows.tolist()]
-        lengths = np.fromiter((len(piece) for piece in pieces), dtype=np.int64, count=len(pieces))
-        return Names(blob=b"".join(pieces), starts=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
+        blob = np.frombuffer(self.blob, dtype=np.uint8)
+        starts = np.zeros(len(rows) + 1, dtype=np.int64)
+        np.cumsum(self.starts[rows + 1] - self.starts[rows], out=starts[1:])
+        pieces = []
+        for first in range(0, len(rows), NAMES_AT_A_TIME):
+            some = rows[first : first + NAMES_AT_A_TIME]
+            ends = starts[first : first + len(some) + 1]
+            shifts = np.repeat(self.starts[some] - ends[:-1], np.diff(ends))
+            pieces.append(blob[shifts + np.arange(ends[0], ends[-1])].tobytes())
+        return Names(blob=b"".join(pieces), starts=starts)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Listing:
-    """Every sample of a source, in the source's own order. All columns have one row per sample."""
+    """Every sample of a source, in the source's own order. All columns have one row per sample.
+
+    A stamp is any number that differs when the bytes at the sample's place have been replaced, such as the time of
+    the last change in nanoseconds; 0 where the source knows none. Only resuming looks at stamps: rows on their way to
+    a worker may be without.
+    """
 
     names: Names
     sizes: NDArray[np.int64]
@@ -58,6 +71,7 @@ class Listing:
     containers: NDArray[np.int32]
     offsets: NDArray[np.int64]
     classes: tuple[str, ...]
+    stamps: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
 
     def __len__(self) -> int:
         return len(self.sizes)
@@ -83,12 +97,13 @@ class Listing:
             containers=self.containers[rows],
             offsets=self.offsets[rows],
             classes=self.classes,
+            stamps=self.stamps[rows] if len(self.stamps) else self.stamps,
         )
 
     @property
     def num_bytes(self) -> int:
         """Bytes that the columns occupy."""
-        columns = (self.names.starts, self.sizes, self.labels, self.containers, self.offsets)
+        columns = (self.names.starts, self.sizes, self.labels, self.containers, self.offsets, self.stamps)
         return len(self.names.blob) + sum(column.nbytes for column in columns)
 
 
@@ -99,27 +114,34 @@ class ListingBuilder:
         self._blob = bytearray()
         self._starts = array("q", [0])
         self._sizes, self._labels = array("q"), array("i")
-        self._containers, self._offsets = array("i"), array("q")
+        self._containers, self._offsets, self._stamps = array("i"), array("q"), array("q")
 
     def __len__(self) -> int:
         return len(self._sizes)
 
-    def add(self, name: str, *, size: int, label: int = UNLABELLED, container: int = 0, offset: int = 0) -> None:
-        """Append one sample; see `SampleRef` for the fields."""
+    def add(
+        self, name: str, *, size: int, label: int = UNLABELLED, container: int = 0, offset: int = 0, stamp: int = 0
+    ) -> None:
+        """Append one sample; see `SampleRef` and `Listing` for the fields."""
         self._blob += name.encode("utf-8", "surrogateescape")
         self._starts.append(len(self._blob))
         self._sizes.append(size)
         self._labels.append(label)
         self._containers.append(container)
         self._offsets.append(offset)
+        self._stamps.append(stamp)
 
     def finish(self, classes: tuple[str, ...] = ()) -> Listing:
-        """The listing of everything added. `classes` are the names that labels count from 0."""
+        """The listing of everything added. `classes` are the names that labels count from 0.
+
+        The columns are views of the builder's arrays, not copies, so nothing can be added afterwards.
+        """
         return Listing(
-            names=Names(blob=bytes(self._blob), starts=np.array(self._starts, dtype=np.int64)),
-            sizes=np.array(self._sizes, dtype=np.int64),
-            labels=np.array(self._labels, dtype=np.int32),
-            containers=np.array(self._containers, dtype=np.int32),
-            offsets=np.array(self._offsets, dtype=np.int64),
+            names=Names(blob=bytes(self._blob), starts=np.frombuffer(self._starts, dtype=np.int64)),
+            sizes=np.frombuffer(self._sizes, dtype=np.int64),
+            labels=np.frombuffer(self._labels, dtype=np.int32),
+            containers=np.frombuffer(self._containers, dtype=np.int32),
+            offsets=np.frombuffer(self._offsets, dtype=np.int64),
             classes=classes,
+            stamps=np.frombuffer(self._stamps, dtype=np.int64),
         )

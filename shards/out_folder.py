@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from shards.atomic import TEMPORARY
@@ -16,11 +16,11 @@ from shards.record import BUILD_FOLDER, ShardRecord, is_intact, read_record, rec
 SPARE_BYTES = 64 * MIB
 
 
-def finished_shards(out: Path, stems: list[str], plan: str) -> Iterator[tuple[int, ShardRecord]]:
-    """(number, record) of the shards that are complete and were written for this plan."""
+def finished_shards(out: Path, stems: list[str], plan_of: Callable[[int], str]) -> Iterator[tuple[int, ShardRecord]]:
+    """(number, record) of the shards that are complete and were written for what `plan_of(number)` says now."""
     for number, stem in enumerate(stems):
         record = read_record(record_path(out, stem))
-        if record is not None and record.plan == plan and is_intact(out, record.entry):
+        if record is not None and record.plan == plan_of(number) and is_intact(out, record.entry):
             yield number, record
 
 

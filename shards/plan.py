@@ -7,7 +7,6 @@ one run per shard. A sample's number in the shuffled order is its key. Nothing h
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -86,15 +85,26 @@ def key_of(number: int) -> str:
 
 
 def fingerprint(listing: Listing, plan: Plan, options: str) -> str:
-    """Hexadecimal sha256 of everything that decides the output's bytes, apart from the pictures' own content."""
+    """Hexadecimal sha256 of everything that decides the output's bytes, apart from the pictures' own content.
+
+    Stamps are left out: the same pictures give the same set, whenever their files were written.
+    """
     digest = hashlib.sha256(options.encode())
-    for column in _columns(listing, plan):
-        digest.update(column)
+    digest.update("\n".join(listing.classes).encode("utf-8", "surrogateescape"))
+    digest.update(listing.names.blob)
+    for column in (listing.names.starts, listing.sizes, listing.labels, plan.order, plan.bounds):
+        digest.update(np.ascontiguousarray(column).data)
     return digest.hexdigest()
 
 
-def _columns(listing: Listing, plan: Plan) -> Iterator[bytes | memoryview]:
-    yield "\n".join(listing.classes).encode("utf-8", "surrogateescape")
-    yield listing.names.blob
-    for column in (listing.names.starts, listing.sizes, listing.labels, plan.order, plan.bounds):
-        yield np.ascontiguousarray(column).data
+def shard_fingerprint(listing: Listing, plan: Plan, shard: int, options: str) -> str:
+    """Hexadecimal sha256 of everything that decides one shard's bytes, with stamps in the place of the content.
+
+    A finished shard with this fingerprint need not be written again, whatever has changed in others.
+    """
+    rows = listing.take(plan.rows(shard))
+    digest = hashlib.sha256(f"{options} {plan.bounds[shard]}".encode())
+    digest.update(rows.names.blob)
+    for column in (rows.names.starts, rows.sizes, rows.labels, rows.stamps):
+        digest.update(column.data)
+    return digest.hexdigest()

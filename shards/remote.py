@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from shards.errors import ShardError, missing_package
 
 EXTRA = "remote"
+VERSION_FIELDS = ("ETag", "etag", "md5Hash", "LastModified", "updated", "mtime", "created")  # names differ by store
 
 
 def is_url(place: str) -> bool:
     """Whether a place is a URL rather than a path."""
     return "://" in place
+
+
+class RemoteFile(NamedTuple):
+    """A file at a URL: its size in bytes, and a number that differs when it has been replaced."""
+
+    size: int
+    stamp: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,12 +57,12 @@ class RemoteFolder:
         """Copy a local file to this folder."""
         self._filesystem().put_file(local, self._path(name))
 
-    def find(self) -> dict[str, int]:
-        """Size of every file below, by its name relative to the folder."""
+    def find(self) -> dict[str, RemoteFile]:
+        """Every file below, by its name relative to the folder."""
         filesystem = self._filesystem()
         root = self._path("")
         found = filesystem.find(root, detail=True)
-        return {path.removeprefix(root).lstrip("/"): int(info["size"]) for path, info in found.items()}
+        return {path.removeprefix(root).lstrip("/"): _remote_file(info) for path, info in found.items()}
 
     def _path(self, name: str) -> str:
         filesystem = self._filesystem()
@@ -67,6 +76,12 @@ class RemoteFolder:
 
     def __getstate__(self) -> dict[str, object]:
         return {"url": self.url, "_connected": []}
+
+
+def _remote_file(info: dict[str, Any]) -> RemoteFile:
+    version = next((str(info[name]) for name in VERSION_FIELDS if info.get(name)), "")
+    digest = hashlib.blake2b(version.encode(), digest_size=8).digest()
+    return RemoteFile(size=int(info["size"]), stamp=int.from_bytes(digest, "little", signed=True))
 
 
 def _connect(url: str) -> Any:

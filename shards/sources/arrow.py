@@ -11,6 +11,7 @@ from typing import Any
 from shards.errors import ShardError
 from shards.listing import Listing, ListingBuilder, SampleRef
 from shards.sources.hf_columns import Columns, class_names, external_bytes, find_columns, import_pyarrow, row_name
+from shards.sources.ranges import stamp_of
 
 INFO_NAME = "dataset_info.json"
 STATE_NAME = "state.json"
@@ -94,13 +95,14 @@ def _open(file: Path) -> Any:
 
 def _add_rows(builder: ListingBuilder, file: Path, container: int, columns: Columns) -> set[int]:
     """Add a file's rows; returns the labels met."""
-    labels, row = set[int](), 0
+    labels, row, stamp = set[int](), 0, stamp_of(file)
     for batch in _open(file):
         pictures = batch.column(columns.image)
         paths, sizes = pictures.field("path").to_pylist(), _sizes(pictures.field("bytes"))
         values = batch.column(columns.label).to_pylist() if columns.label else [-1] * len(paths)
         for path, size, label in zip(paths, sizes, values, strict=True):
-            builder.add(row_name(path, file, row), size=size, label=label, container=container, offset=row)
+            place = {"container": container, "offset": row, "stamp": stamp}
+            builder.add(row_name(path, file, row), size=size, label=label, **place)
             row += 1
         labels.update(values)
     return labels

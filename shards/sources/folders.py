@@ -17,6 +17,7 @@ from shards.listing import UNLABELLED, Listing, ListingBuilder, SampleRef
 SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm"}
 )
+CHUNK = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,9 +27,15 @@ class FileReader:
     root: Path
 
     def read(self, sample: SampleRef) -> bytes:
-        """The file's bytes."""
-        with open(f"{self.root}/{sample.name}", "rb", buffering=0) as file:  # noqa: PTH123 - a third of Path's cost
-            return file.read()
+        """The file's bytes. Opened without a file object, which costs as much again as the reading."""
+        descriptor = os.open(f"{self.root}/{sample.name}", os.O_RDONLY)
+        try:
+            content = os.read(descriptor, max(sample.size, 0) + 1)
+            if len(content) == sample.size:  # one byte more was asked for, so this is the end
+                return content
+            return content + b"".join(iter(lambda: os.read(descriptor, CHUNK), b""))
+        finally:
+            os.close(descriptor)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,7 +137,9 @@ def _add_files(builder: ListingBuilder, root: Path, inside: str, label: int) -> 
     for folder, name in _walk(root / inside):
         if is_picture(name):
             path = os.path.join(folder, name)  # noqa: PTH118 - millions of times
-            builder.add(os.path.relpath(path, root), size=os.stat(path).st_size, label=label)  # noqa: PTH116
+            status = os.stat(path)  # noqa: PTH116
+            name = os.path.relpath(path, root)
+            builder.add(name, size=status.st_size, label=label, stamp=status.st_mtime_ns)
         else:
             num_ignored += 1
     return num_ignored

@@ -7,13 +7,14 @@ those of the folder tree that extracting would give, so both give the same shard
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from shards.errors import ShardError
 from shards.listing import Listing, ListingBuilder
 from shards.sources.folders import class_order
-from shards.sources.ranges import RangeReader
+from shards.sources.ranges import RangeReader, stamp_of
 from shards.tar_scan import TarMember, scan_tar
 
 
@@ -38,9 +39,10 @@ class NestedTar:
             if not inner:
                 raise ShardError("no class tars inside", where=self.path)
             classes, warnings = class_order(list(inner))
-            builder = ListingBuilder()
+            builder, stamp = ListingBuilder(), stamp_of(self.path)
             for label, name in enumerate(classes):
-                _add_class(builder, descriptor, inner[name], name, label, where=f"{self.path}!{inner[name].name}")
+                members = _members(descriptor, inner[name], where=f"{self.path}!{inner[name].name}")
+                add_class(builder, members, name, label, stamp=stamp)
         finally:
             os.close(descriptor)
         return builder.finish(tuple(classes)), warnings
@@ -50,7 +52,20 @@ class NestedTar:
         return RangeReader(containers=(self.path,))
 
 
-def _add_class(builder: ListingBuilder, descriptor: int, tar: TarMember, name: str, label: int, *, where: str) -> None:
-    members = scan_tar(descriptor, where=where, start=tar.offset, end=tar.offset + tar.size)
+def add_class(
+    builder: ListingBuilder,
+    members: Iterable[TarMember],
+    name: str,
+    label: int,
+    *,
+    stamp: int,
+    container: int = 0,
+) -> None:
+    """Add the pictures of one class tar, in the order that a folder of them would have."""
     for member in sorted(members):
-        builder.add(f"{name}/{member.name}", size=member.size, label=label, offset=member.offset)
+        place = {"offset": member.offset, "container": container, "stamp": stamp}
+        builder.add(f"{name}/{member.name}", size=member.size, label=label, **place)
+
+
+def _members(descriptor: int, tar: TarMember, *, where: str) -> Iterator[TarMember]:
+    return scan_tar(descriptor, where=where, start=tar.offset, end=tar.offset + tar.size)

@@ -15,7 +15,7 @@ from typing import Any
 
 from shards.errors import ShardError, missing_package
 from shards.listing import UNLABELLED, Listing, ListingBuilder
-from shards.sources.ranges import RangeReader
+from shards.sources.ranges import RangeReader, stamp_of
 from shards.tar_scan import scan_tar
 
 GROUND_TRUTH = "ILSVRC2012_validation_ground_truth.txt"
@@ -52,10 +52,10 @@ class FlatTar:
         classes_of = read_labels(self.labels, names) if self.labels else [None] * len(names)
         classes = sorted({name for name in classes_of if name is not None})
         rank = {name: label for label, name in enumerate(classes)}
-        builder = ListingBuilder()
+        builder, stamp = ListingBuilder(), stamp_of(self.path)
         for member, name in zip(members, classes_of, strict=True):
             label = UNLABELLED if name is None else rank[name]
-            builder.add(member.name, size=member.size, label=label, offset=member.offset)
+            builder.add(member.name, size=member.size, label=label, offset=member.offset, stamp=stamp)
         return builder.finish(tuple(classes)), []
 
     def reader(self) -> RangeReader:

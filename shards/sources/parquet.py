@@ -14,6 +14,7 @@ from typing import Any
 from shards.errors import ShardError
 from shards.listing import Listing, ListingBuilder, SampleRef
 from shards.sources.hf_columns import Columns, class_names, external_bytes, find_columns, import_pyarrow, row_name
+from shards.sources.ranges import stamp_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +100,7 @@ def _group_starts(file: Any) -> list[int]:
 
 def _add_rows(builder: ListingBuilder, file: Path, container: int, columns: Columns) -> set[int]:
     """Add a file's rows without reading their pictures; returns the labels met."""
-    parquet, labels, row = _open(file), set[int](), 0
+    parquet, labels, row, stamp = _open(file), set[int](), 0, stamp_of(file)
     wanted = [f"{columns.image}.path", *([columns.label] if columns.label else [])]
     for number in range(parquet.num_row_groups):
         table = parquet.read_row_group(number, columns=wanted)
@@ -107,7 +108,8 @@ def _add_rows(builder: ListingBuilder, file: Path, container: int, columns: Colu
         values = table.column(columns.label).to_pylist() if columns.label else [-1] * len(paths)
         mean = parquet.metadata.row_group(number).total_byte_size // max(1, len(paths))
         for path, label in zip(paths, values, strict=True):
-            builder.add(row_name(path, file, row), size=-max(1, mean), label=label, container=container, offset=row)
+            place = {"container": container, "offset": row, "stamp": stamp}
+            builder.add(row_name(path, file, row), size=-max(1, mean), label=label, **place)
             row += 1
         labels.update(values)
     return labels

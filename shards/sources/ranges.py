@@ -9,6 +9,11 @@ from pathlib import Path
 from shards.listing import SampleRef
 
 
+def stamp_of(container: Path) -> int:
+    """The stamp of all samples in a file; see `Listing`. Nanoseconds of its last change."""
+    return container.stat().st_mtime_ns
+
+
 @dataclass(frozen=True, kw_only=True)
 class RangeReader:
     """Reads [offset, offset + size) of `containers[sample.container]`; files are opened once per process."""

@@ -36,15 +36,15 @@ class RemotePictures:
 
     def scan(self) -> tuple[Listing, list[str]]:
         """Sorted by name; the first folder is the class. See `Source.scan`."""
-        sizes = {name: size for name, size in RemoteFolder(url=self.url).find().items() if is_picture(name)}
-        if not sizes:
+        files = {name: file for name, file in RemoteFolder(url=self.url).find().items() if is_picture(name)}
+        if not files:
             raise ShardError("no pictures", where=self.url)
-        classes, warnings = self._classes(list(sizes))
+        classes, warnings = self._classes(list(files))
         rank = {name: label for label, name in enumerate(classes)}
         builder = ListingBuilder()
-        for name in sorted(sizes, key=lambda name: (rank.get(name.partition("/")[0], 0), name)):
+        for name in sorted(files, key=lambda name: (rank.get(name.partition("/")[0], 0), name)):
             label = rank[name.partition("/")[0]] if classes else UNLABELLED
-            builder.add(name, size=sizes[name], label=label)
+            builder.add(name, size=files[name].size, label=label, stamp=files[name].stamp)
         return builder.finish(tuple(classes)), warnings
 
     def reader(self) -> RemoteReader:

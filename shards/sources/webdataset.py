@@ -18,7 +18,7 @@ from shards.listing import UNLABELLED, Listing, ListingBuilder
 from shards.manifest import read_manifest
 from shards.pictures.sniff import named_suffix
 from shards.sources.folders import SUFFIXES
-from shards.sources.ranges import RangeReader
+from shards.sources.ranges import RangeReader, stamp_of
 from shards.tar_scan import TarMember, scan_tar
 
 LABEL = "cls"
@@ -41,11 +41,13 @@ class WebDatasetTars:
         """In the order of tars and samples; see `Source.scan`."""
         builder, labels, others = ListingBuilder(), set[int](), Counter[str]()
         for container, tar in enumerate(self.tars):
+            stamp = stamp_of(tar)
             for key, picture, label in read_samples(tar, others):
                 labels.add(label)
                 suffix = picture.name.rpartition(".")[2]
                 name = f"{tar.stem}/{key}.{suffix}"
-                builder.add(name, size=picture.size, label=label, container=container, offset=picture.offset)
+                place = {"container": container, "offset": picture.offset, "stamp": stamp}
+                builder.add(name, size=picture.size, label=label, **place)
         if not len(builder):
             raise ShardError("no samples with a picture", where=self.tars[0].parent, found=explain_suffixes(others))
         return builder.finish(self._classes(labels)), _partial_warning(others)

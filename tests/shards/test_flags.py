@@ -77,7 +77,7 @@ CASES = [
 
 @dataclass(kw_only=True)
 class Outcome:
-    """All that a run shows; figures of speed are left out of what it printed."""
+    """All that a run shows, without figures of speed and without records, which hold the times of the inputs."""
 
     code: int
     printed: str
@@ -136,7 +136,8 @@ def run_in(
         code = run_command(main)
         out, err = capsys.readouterr()
         speed = re.compile(r"[\d,.]+ images/s.*")
-        return Outcome(code=code, printed=speed.sub("", out + err), files=files_of(folder), asked=list(asked))
+        files = {name: content for name, content in files_of(folder).items() if "/.build/" not in name}
+        return Outcome(code=code, printed=speed.sub("", out + err), files=files, asked=list(asked))
 
     return run
 
