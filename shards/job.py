@@ -9,7 +9,7 @@ from pathlib import Path
 from shards.duplicates import without_duplicates
 from shards.errors import ShardError
 from shards.judge import Event, Judge
-from shards.listing import Listing
+from shards.listing import UNLABELLED, Listing
 from shards.pictures.troubles import Trouble
 from shards.plan import DEFAULT_SHARD_MIB, Plan, fingerprint, make_plan, shard_fingerprint
 from shards.policy import Action
@@ -101,8 +101,12 @@ def plan_build(source: Source, options: BuildOptions) -> Job:
     """Scan the source and decide which sample goes where; writes nothing.
 
     Reads pictures only if the policy for duplicates leaves them out, since the plan is made of what is left.
+
+    Raises:
+        ShardError: the source cannot be read, or only some of its samples have a label.
     """
     listing, warnings = source.scan()
+    _check_labels(source, listing)
     events: list[Event] = []
     if (action := options.judge.policy.actions[Trouble.DUPLICATE]) != Action.KEEP:
         listing, events = without_duplicates(source, listing, action)
@@ -118,3 +122,10 @@ def plan_build(source: Source, options: BuildOptions) -> Job:
         warnings=tuple(warnings),
         events=tuple(events),
     )
+
+
+def _check_labels(source: Source, listing: Listing) -> None:
+    """Refuse a half-labelled source: a reader of labels would stop at the first sample without one."""
+    if 0 < (num_unlabelled := int((listing.labels == UNLABELLED).sum())) < len(listing):
+        found = f"{num_unlabelled:,} of {len(listing):,} without"
+        raise ShardError("only some samples have a label", where=source.description, found=found)

@@ -36,6 +36,7 @@ what SRC may be; it is recognised and said:
   class folders                a folder per class, ImageFolder's order; train and val folders of them make two splits
   flat folder                  pictures without labels
   ILSVRC2012_img_train.tar     a tar of class tars, read in place; or the folder with the train, val and devkit archives
+  folder of class tars         n01440764.tar, n01443537.tar, ...: that archive unpacked once; read in place
   ILSVRC2012_img_val.tar       with --labels ILSVRC2012_devkit_t12.tar.gz, or a list of classes
   parquet files                of Hugging Face, one split or several
   save_to_disk folder          of Hugging Face, one split or several

@@ -58,7 +58,7 @@ class ClassFolders:
 
     def scan(self) -> tuple[Listing, list[str]]:
         """Labels are positions in the sorted list of class folders; see `Source.scan`."""
-        classes, warnings = class_order(subfolders(self.like or self.root))
+        classes, warnings = class_order(classes_in(self.like or self.root))
         if unknown := sorted(set(subfolders(self.root)) - set(classes)):
             raise ShardError("classes that the training split does not have", where=self.root, found=", ".join(unknown))
         builder, num_ignored = ListingBuilder(), 0
@@ -69,7 +69,7 @@ class ClassFolders:
                 warnings.append(f"class folder {name!r} holds no pictures; its label {label} stays unused")
         if not len(builder):
             raise _no_pictures(self.root)
-        return builder.finish(tuple(classes)), warnings + _ignored(num_ignored)
+        return builder.finish(tuple(classes)), warnings + ignored(num_ignored)
 
     def reader(self) -> FileReader:
         """Reads below the root."""
@@ -100,7 +100,7 @@ class FlatFolder:
         num_ignored = _add_files(builder, self.root, "", UNLABELLED)
         if not len(builder):
             raise _no_pictures(self.root)
-        return builder.finish(), _ignored(num_ignored)
+        return builder.finish(), ignored(num_ignored)
 
     def reader(self) -> FileReader:
         """Reads below the root."""
@@ -111,6 +111,11 @@ def subfolders(root: Path) -> list[str]:
     """Names of the folders directly in `root`, hidden ones left out, in no order."""
     with os.scandir(root) as entries:
         return [entry.name for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
+
+
+def classes_in(root: Path) -> list[str]:
+    """Names of the classes that `root` has folders for, or tars where there are no folders; in no order."""
+    return subfolders(root) or [tar.stem for tar in root.glob("*.tar")]
 
 
 def class_order(names: list[str]) -> tuple[list[str], list[str]]:
@@ -163,5 +168,6 @@ def _no_pictures(root: Path) -> ShardError:
     return ShardError("no pictures", where=root, found=found, expected=f"files ending in {' '.join(sorted(SUFFIXES))}")
 
 
-def _ignored(num_ignored: int) -> list[str]:
+def ignored(num_ignored: int) -> list[str]:
+    """The warning about files passed over, if there were any."""
     return [f"{num_ignored} files are not named like pictures and were passed over"] if num_ignored else []

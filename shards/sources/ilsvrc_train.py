@@ -7,13 +7,14 @@ those of the folder tree that extracting would give, so both give the same shard
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from shards.errors import ShardError
 from shards.listing import Listing, ListingBuilder
-from shards.sources.folders import class_order
+from shards.sources.class_tars import add_class
+from shards.sources.folders import class_order, ignored
 from shards.sources.ranges import RangeReader, stamp_of
 from shards.tar_scan import TarMember, scan_tar
 
@@ -35,36 +36,27 @@ class NestedTar:
         """Labels are positions in the sorted list of inner tars; see `Source.scan`."""
         descriptor = os.open(self.path, os.O_RDONLY)
         try:
-            inner = {Path(m.name).stem: m for m in scan_tar(descriptor, where=self.path) if m.name.endswith(".tar")}
+            inner = {Path(m.name).stem: m for m in scan_tar(descriptor, where=self.path) if _is_class_tar(m.name)}
             if not inner:
                 raise ShardError("no class tars inside", where=self.path)
             classes, warnings = class_order(list(inner))
-            builder, stamp = ListingBuilder(), stamp_of(self.path)
+            builder, stamp, num_ignored = ListingBuilder(), stamp_of(self.path), 0
             for label, name in enumerate(classes):
                 members = _members(descriptor, inner[name], where=f"{self.path}!{inner[name].name}")
-                add_class(builder, members, name, label, stamp=stamp)
+                num_ignored += add_class(builder, members, name, label, stamp=stamp)
         finally:
             os.close(descriptor)
-        return builder.finish(tuple(classes)), warnings
+        if not len(builder):
+            raise ShardError("no pictures in the class tars", where=self.path)
+        return builder.finish(tuple(classes)), warnings + ignored(num_ignored)
 
     def reader(self) -> RangeReader:
         """Reads the outer file."""
         return RangeReader(containers=(self.path,))
 
 
-def add_class(
-    builder: ListingBuilder,
-    members: Iterable[TarMember],
-    name: str,
-    label: int,
-    *,
-    stamp: int,
-    container: int = 0,
-) -> None:
-    """Add the pictures of one class tar, in the order that a folder of them would have."""
-    for member in sorted(members):
-        place = {"offset": member.offset, "container": container, "stamp": stamp}
-        builder.add(f"{name}/{member.name}", size=member.size, label=label, **place)
+def _is_class_tar(name: str) -> bool:
+    return name.endswith(".tar") and not Path(name).name.startswith(".")
 
 
 def _members(descriptor: int, tar: TarMember, *, where: str) -> Iterator[TarMember]:

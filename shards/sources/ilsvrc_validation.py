@@ -15,6 +15,7 @@ from typing import Any
 
 from shards.errors import ShardError, missing_package
 from shards.listing import UNLABELLED, Listing, ListingBuilder
+from shards.sources.folders import ignored, is_picture
 from shards.sources.ranges import RangeReader, stamp_of
 from shards.tar_scan import scan_tar
 
@@ -43,11 +44,12 @@ class FlatTar:
         """Sorted by name; see `Source.scan`."""
         descriptor = os.open(self.path, os.O_RDONLY)
         try:
-            members = sorted(scan_tar(descriptor, where=self.path))
+            files = sorted(scan_tar(descriptor, where=self.path))
         finally:
             os.close(descriptor)
+        members = [file for file in files if is_picture(file.name)]
         if not members:
-            raise ShardError("no files inside", where=self.path)
+            raise ShardError("no pictures inside", where=self.path, found=f"{len(files)} other files")
         names = [member.name for member in members]
         classes_of = read_labels(self.labels, names) if self.labels else [None] * len(names)
         classes = sorted({name for name in classes_of if name is not None})
@@ -56,7 +58,7 @@ class FlatTar:
         for member, name in zip(members, classes_of, strict=True):
             label = UNLABELLED if name is None else rank[name]
             builder.add(member.name, size=member.size, label=label, offset=member.offset, stamp=stamp)
-        return builder.finish(tuple(classes)), []
+        return builder.finish(tuple(classes)), ignored(len(files) - len(members))
 
     def reader(self) -> RangeReader:
         """Reads the tar."""

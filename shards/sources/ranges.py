@@ -8,6 +8,8 @@ from pathlib import Path
 
 from shards.listing import SampleRef
 
+MAX_OPEN = 512  # a process may have 1024 by default, and ImageNet has 1000 class tars
+
 
 def stamp_of(container: Path) -> int:
     """The stamp of all samples in a file; see `Listing`. Nanoseconds of its last change."""
@@ -16,7 +18,7 @@ def stamp_of(container: Path) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class RangeReader:
-    """Reads [offset, offset + size) of `containers[sample.container]`; files are opened once per process."""
+    """Reads [offset, offset + size) of `containers[sample.container]`; the last `MAX_OPEN` files stay open."""
 
     containers: tuple[Path, ...]
     _open: dict[int, int] = field(default_factory=dict, repr=False, compare=False)
@@ -25,13 +27,19 @@ class RangeReader:
         """The sample's bytes."""
         if sample.size < 0:
             raise OSError("the source did not give its bytes when it was read in order")
-        descriptor = self._open.get(sample.container)
-        if descriptor is None:
-            descriptor = self._open[sample.container] = os.open(self.containers[sample.container], os.O_RDONLY)
+        descriptor = self._descriptor(sample.container)
         content = os.pread(descriptor, sample.size, sample.offset)
         if len(content) != sample.size:
             raise OSError(f"{self.containers[sample.container]} ends before byte {sample.offset + sample.size}")
         return content
+
+    def _descriptor(self, container: int) -> int:
+        descriptor = self._open.get(container)
+        if descriptor is None:
+            if len(self._open) >= MAX_OPEN:
+                os.close(self._open.pop(next(iter(self._open))))
+            descriptor = self._open[container] = os.open(self.containers[container], os.O_RDONLY)
+        return descriptor
 
     def __getstate__(self) -> dict[str, object]:
         return {"containers": self.containers, "_open": {}}

@@ -12,12 +12,13 @@ from shards.errors import ShardError
 from shards.remote import is_url
 from shards.sources.arrow import INFO_NAME, STATE_NAME, ArrowFolder
 from shards.sources.base import Source
-from shards.sources.folders import ClassFolders, FlatFolder, has_pictures, subfolders
+from shards.sources.class_tars import ClassTars, are_class_tars
+from shards.sources.folders import ClassFolders, FlatFolder, has_pictures, is_picture, subfolders
 from shards.sources.ilsvrc_train import NestedTar
 from shards.sources.ilsvrc_validation import FlatTar
 from shards.sources.parquet import ParquetFiles
 from shards.sources.remote_folder import RemotePictures
-from shards.sources.webdataset import LABEL, WebDatasetTars, split_name
+from shards.sources.webdataset import WebDatasetTars
 from shards.tar_scan import scan_tar
 
 TRAIN = "train"
@@ -70,9 +71,9 @@ def _recognise_file(path: Path, labels: Path | None) -> Source:
         os.close(descriptor)
     if any(name.endswith(".tar") for name in names):
         return NestedTar(path=path)
-    if any(split_name(name)[1] == LABEL for name in names):
-        return WebDatasetTars(tars=(path,))
-    return FlatTar(path=path, labels=labels)
+    if all(is_picture(name) for name in names):
+        return FlatTar(path=path, labels=labels)
+    return WebDatasetTars(tars=(path,))
 
 
 def _ilsvrc(path: Path, labels: Path | None) -> Splits:
@@ -104,22 +105,31 @@ def _parquet(path: Path) -> Splits:
 
 
 def _tars(path: Path) -> Splits:
-    def tars_of(folder: Path) -> tuple[Path, ...]:
-        return tuple(sorted(folder.glob("*.tar")))
+    source = _tars_in(path, None)
+    return {"": source} if source else {}
 
-    if tars := tars_of(path):
-        return {"": WebDatasetTars(tars=tars)}
-    return {name: WebDatasetTars(tars=tars) for name in (TRAIN, *VALIDATION_NAMES) if (tars := tars_of(path / name))}
+
+def _tars_in(folder: Path, like: Path | None) -> Source | None:
+    tars = tuple(sorted(folder.glob("*.tar")))
+    if not tars:
+        return None
+    return ClassTars(root=folder, like=like) if are_class_tars(tars) else WebDatasetTars(tars=tars)
 
 
 def _split_folders(path: Path) -> Splits:
-    """Folders train and val, or another name of it, that are class folder trees."""
+    """Folders train and val, or another name of it: class folder trees if both are there, or tars."""
     inside = subfolders(path)
     validation = next((name for name in VALIDATION_NAMES if name in inside), None)
-    if TRAIN in inside and validation and all(_is_class_tree(path / name) for name in (TRAIN, validation)):
-        train = ClassFolders(root=path / TRAIN)
-        return {TRAIN: train, VALIDATION: ClassFolders(root=path / validation, like=path / TRAIN)}
-    return {}
+    train = _split_source(path / TRAIN, None) if TRAIN in inside else None
+    like = path / TRAIN if isinstance(train, ClassFolders | ClassTars) else None
+    held_out = _split_source(path / validation, like) if validation else None
+    found = {name: source for name, source in ((TRAIN, train), (VALIDATION, held_out)) if source}
+    has_tars = any(not isinstance(source, ClassFolders) for source in found.values())
+    return found if has_tars or len(found) == 2 else {}
+
+
+def _split_source(folder: Path, like: Path | None) -> Source | None:
+    return _tars_in(folder, like) or (ClassFolders(root=folder, like=like) if _is_class_tree(folder) else None)
 
 
 def _folder(path: Path) -> Source:

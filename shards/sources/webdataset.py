@@ -50,7 +50,7 @@ class WebDatasetTars:
                 builder.add(name, size=picture.size, label=label, **place)
         if not len(builder):
             raise ShardError("no samples with a picture", where=self.tars[0].parent, found=explain_suffixes(others))
-        return builder.finish(self._classes(labels)), _partial_warning(others)
+        return builder.finish(self._classes(labels)), _partial_warning(others) + _unlabelled_warning(labels)
 
     def reader(self) -> RangeReader:
         """Reads the tars."""
@@ -110,6 +110,10 @@ def _read_label(descriptor: int, member: TarMember, tar: Path) -> int:
     except ValueError:
         where = f"{tar}!{member.name}"
         raise ShardError("label is not a number", where=where, found=text[:20], expected="ASCII decimal") from None
+
+
+def _unlabelled_warning(labels: set[int]) -> list[str]:
+    return [f"no sample has a .{LABEL} member: taken for pictures without labels"] if max(labels) < 0 else []
 
 
 def _partial_warning(others: Counter[str]) -> list[str]:
