@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from shards.archives import archives_of, is_known, unknown_lines, verify
 from shards.build import build
+from shards.commands.byte_progress import ByteProgress
 from shards.commands.common import MB, Subparsers, add_command, add_workers, positive, say, summary, warn
 from shards.dask_crew import dask_crew
 from shards.errors import ShardError
@@ -20,6 +22,7 @@ from shards.pictures.troubles import EXPLANATIONS, Trouble
 from shards.plan import DEFAULT_SHARD_MIB
 from shards.policy import DEFAULTS, allowed_actions, parse_policy
 from shards.report import ERRORS_NAME, read_errors, summary_lines
+from shards.sources.base import Source
 from shards.sources.recognise import recognise
 from shards.workers import Crew, local_crew
 
@@ -28,6 +31,7 @@ EXAMPLES = """\
   python -m shards build photos/ data/photos       a flat folder without labels
   python -m shards build pets/ data/pets --seed 7 --shard-mib 64 --workers 8
   python -m shards build pets/ data/pets --dask tcp://head:8786      workers that see both folders
+  python -m shards build imagenet/ data/imagenet --verify-archives   the folder with the archives as downloaded
   python -m shards build pets/ data/pets --on cmyk=keep --on rotated=bake --on duplicate=quarantine
 """
 KINDS = """\
@@ -59,6 +63,8 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument("out", type=Path, metavar="OUT", help="folder for the shards; a split gets a folder in it")
     labels = "devkit archive or class list for a flat tar, such as ILSVRC2012_img_val.tar"
     parser.add_argument("--labels", type=Path, metavar="FILE", help=labels)
+    archives = "compare ILSVRC2012 archives with their published md5 before anything else"
+    parser.add_argument("--verify-archives", action="store_true", help=archives)
     add_build_flags(parser)
     add_workers(parser)
     parser.add_argument("--dask", metavar="ADDRESS", help="hand the work to this Dask scheduler instead")
@@ -115,7 +121,10 @@ def _resize_of(short_side: int | None, quality: int | None) -> Resize | None:
 def run(args: argparse.Namespace) -> int:
     """Build every split found in SRC; returns 3 when pictures were left out and that was not allowed."""
     options, manifests = options_of(args), dict[str, Manifest]()
-    for split, source in recognise(args.src, labels=args.labels).items():
+    sources = recognise(args.src, labels=args.labels)
+    if args.verify_archives:
+        verify_archives(list(sources.values()))
+    for split, source in sources.items():
         say(f"source: {source.description}")
         job = plan_build(source, options)
         say_plan(job)
@@ -132,6 +141,18 @@ def run(args: argparse.Namespace) -> int:
         warn(f"{dropped:,} pictures were left out; --allow-drops accepts that")
         return DROPPED_EXIT_CODE
     return 0
+
+
+def verify_archives(sources: list[Source]) -> None:
+    """Say of every archive whether it is as published or was not checked. Raises `ShardError` when one differs."""
+    archives = [archive for source in sources for archive in archives_of(source)]
+    if not archives:
+        say(f"nothing to verify: no archives in {' and '.join(source.description for source in sources)}")
+    for line in unknown_lines(archives):
+        say(line)
+    for archive in filter(is_known, archives):
+        verify(archive, on_bytes=ByteProgress(f"md5 of {archive.name}", archive.stat().st_size).add)
+        say(f"verified: {archive}: md5 is the published one")
 
 
 def crew_of(args: argparse.Namespace) -> Crew:
