@@ -1,9 +1,4 @@
-"""The kernels as one DALI operator whose machine code is loaded, not compiled.
-
-`nvidia.dali.plugin.numba` wraps and compiles a Python function anew in every pipeline, three seconds each. The
-operator behind it only wants the addresses of two C functions, so this subclass hands it the kernels' own entry
-point and a shape function, both from the disk cache.
-"""
+"""The crop kernels as one DALI operator, and its shape function."""
 
 from __future__ import annotations
 
@@ -11,13 +6,12 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
-from numba import types as numba_types
 from nvidia.dali import types
 from nvidia.dali.data_node import DataNode
-from nvidia.dali.plugin.numba import NumbaFunction
 
 from pipelines.kernels import run_operator
-from pipelines.kernels_cache import compiled_entry
+from pipelines.kernels_cache import SETUP_SIGNATURE, compiled_entry
+from pipelines.loaded_operator import LoadedOperator
 
 MOST_GROUPS = 4
 """DALI's operator takes six inputs; the image and the output's description are two of them."""
@@ -28,7 +22,7 @@ def crop_operator(
 ) -> list[DataNode]:
     """Run `kernels.run_operator` on every sample: one node (num, size, size, 3) of `out_type` per group."""
     groups = len(sizes)
-    operator: Any = _Loaded(
+    operator: Any = LoadedOperator(
         run_fn=run_operator,
         setup_fn=_shape_function(sizes),
         out_types=[out_type] * groups,
@@ -38,16 +32,6 @@ def crop_operator(
     )
     outputs = operator(*parameters, images, output)
     return [outputs] if groups == 1 else list(outputs)
-
-
-class _Loaded(NumbaFunction):
-    """DALI's numba operator, given compiled functions where it expects Python ones."""
-
-    def _get_run_fn_cpu(self, run_fn: Any, *_: Any) -> int:
-        return int(run_fn.address)
-
-    def _get_setup_fn_cpu(self, setup_fn: Any) -> int:
-        return int(setup_fn.address)
 
 
 @lru_cache  # keeps the machine code alive as long as a pipeline may call it
@@ -65,6 +49,4 @@ def _shape_function(sizes: tuple[int, ...]) -> Any:
                 shape[2] = sizes[group]
                 shape[3] = 3
 
-    pointer_to: Any = numba_types.CPointer
-    side = (pointer_to(pointer_to(numba_types.int64)), numba_types.voidptr, numba_types.int32)
-    return compiled_entry(setup, numba_types.void(*side, *side, numba_types.int32))
+    return compiled_entry(setup, SETUP_SIGNATURE)

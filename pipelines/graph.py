@@ -21,6 +21,7 @@ from pipelines.exact import draw_parameters, exact_crops
 from pipelines.exact_arithmetic import arithmetic_crops
 from pipelines.exact_operator import MOST_GROUPS
 from pipelines.fast import fast_crops
+from pipelines.guard import guarded
 from pipelines.reader import ReadPlan, exchange, read
 
 DaliDevice = Literal["cpu", "gpu"]
@@ -97,10 +98,9 @@ def training_pipeline(
 @pipeline_def(enable_conditionals=True)
 def _training_graph(reading: ReadPlan, plan: CropPlan, slots: tuple[int, ...] | None) -> tuple[DataNode, ...]:
     encoded, digits, source = exchange(read(reading), slots)
+    encoded, shapes = guarded(encoded)
     images = decode(encoded, plan.device, plan.options)
-    parameters = draw_parameters(
-        fn.peek_image_shape(encoded, adjust_orientation=False), crops=plan.crops, augment=plan.augment
-    )
+    parameters = draw_parameters(shapes, crops=plan.crops, augment=plan.augment)
     return (*make_crops(images, parameters, plan), digits, source)
 
 

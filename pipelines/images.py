@@ -13,6 +13,7 @@ from nvidia.dali.pipeline import Pipeline
 from pipelines.batch import ImageBatch
 from pipelines.config import LoaderOptions
 from pipelines.graph import DaliDevice, dali_device, decode, device_id
+from pipelines.guard import guarded
 from pipelines.reader import ReadPlan, exchange, parse_ids, parse_labels, plan_reading, read
 from pipelines.resilient import Made, ResilientStream, Slots, StreamPlan
 from pipelines.tensors import as_tensor
@@ -131,7 +132,8 @@ def _image_graph(
     nodes: tuple[DataNode, DataNode, DataNode], plan: ImagePlan, device: DaliDevice, options: LoaderOptions
 ) -> tuple[DataNode, DataNode, DataNode]:
     encoded, digits, source = nodes
-    sides = fn.cast(fn.peek_image_shape(encoded, adjust_orientation=False), dtype=types.FLOAT)[0:2]
+    encoded, shapes = guarded(encoded)
+    sides = fn.cast(shapes, dtype=types.FLOAT)[0:2]
     resized = math.floor(sides * float(plan.resize) / fn.reductions.min(sides))
     images = fn.resize(decode(encoded, device, options), size=resized, interp_type=types.INTERP_LINEAR, antialias=True)
     start = _half_to_even(resized - float(plan.size))

@@ -7,17 +7,14 @@ with the signature that DALI's numba operator calls, loaded from disk: nothing i
 from __future__ import annotations
 
 import ctypes
-import zlib
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numba import types
 from numba.np.numpy_support import carray
 
 from pipelines import exact_parameters as p
 from pipelines.kernels_blur import blur
-from pipelines.kernels_cache import compiled, compiled_entry
+from pipelines.kernels_cache import RUN_SIGNATURE, compiled, compiled_entry, state_of_sources
 from pipelines.kernels_color import grayscale, jitter, solarize
 from pipelines.kernels_finish import FLOAT32, finish
 from pipelines.kernels_resize import resize_window
@@ -56,8 +53,6 @@ def write_crop(image: Any, row: Any, affine: Any, kind: int, out: Any) -> None:
 
 
 def _run_operator(sources: int) -> Any:
-    """The entry point, kept on disk under the state of all kernel files: numba looks at this file's date only."""
-
     def run(
         outs: Any, out_shapes: Any, out_ndims: Any, num_outs: int, ins: Any, in_shapes: Any, in_ndims: Any, num_ins: int
     ) -> None:
@@ -78,17 +73,10 @@ def _run_operator(sources: int) -> Any:
                 for crop in range(num):
                     write_crop(image, rows[crop], affine, kind, halves[crop])
 
-    pointer_to: Any = types.CPointer
-    side = (pointer_to(types.voidptr), pointer_to(pointer_to(types.int64)), types.voidptr, types.int32)
-    return compiled_entry(run, types.void(*side, *side))
+    return compiled_entry(run, RUN_SIGNATURE)
 
 
-def _state_of_sources() -> int:
-    files = [*sorted(Path(__file__).parent.glob("kernels*.py")), Path(p.__file__)]
-    return zlib.crc32(b"".join(file.read_bytes() for file in files))
-
-
-run_operator = _run_operator(_state_of_sources())
+run_operator = _run_operator(state_of_sources())
 """Every crop of every group of one image, with the C signature DALI's numba operator calls per sample.
 
 Arrays of pointers to data and to shapes, outputs then inputs, each with dimensions and count. Outputs: one (num,

@@ -10,14 +10,31 @@ from __future__ import annotations
 import sys
 import threading
 import warnings
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
-from numba import cfunc, njit
+from numba import cfunc, njit, types
 
 compiled: Callable[[Callable[..., Any]], Any] = njit(nogil=True)
 """Decorator of every function inside the kernels; they are stored as part of the entry point only."""
+
+_POINTER: Any = types.CPointer
+_SHAPES = _POINTER(_POINTER(types.int64))
+_RUN_SIDE = (_POINTER(types.voidptr), _SHAPES, types.voidptr, types.int32)
+_SETUP_SIDE = (_SHAPES, types.voidptr, types.int32)
+RUN_SIGNATURE = types.void(*_RUN_SIDE, *_RUN_SIDE)
+"""What DALI's numba operator calls per sample: for outputs, then inputs, pointers to data and shapes, and counts."""
+SETUP_SIGNATURE = types.void(*_SETUP_SIDE, *_SETUP_SIDE, types.int32)
+"""What it calls per batch to learn the outputs' shapes: the same without data, then the number of samples."""
+
+
+def state_of_sources() -> int:
+    """A number that changes with any kernel file: numba itself looks at the date of the entry point's file only."""
+    files = [Path(__file__).with_name("exact_parameters.py"), *sorted(Path(__file__).parent.glob("kernels*.py"))]
+    return zlib.crc32(b"".join(file.read_bytes() for file in files))
 
 
 def compiled_entry(function: Callable[..., None], signature: Any) -> Any:
