@@ -11,7 +11,7 @@ from shards.errors import ShardError
 from shards.judge import Event, Judge
 from shards.listing import UNLABELLED, Listing
 from shards.pictures.troubles import Trouble
-from shards.plan import DEFAULT_SHARD_MIB, Plan, fingerprint, make_plan, shard_fingerprint
+from shards.plan import Cut, Plan, fingerprint, make_plan, shard_fingerprint
 from shards.policy import Action
 from shards.shard_task import ShardTask, stem_of
 from shards.sources.base import Source
@@ -27,7 +27,7 @@ class BuildOptions:
     Attributes:
         name: first part of the shard file names.
         seed: of the global shuffle.
-        shard_mib: wished size of a shard in MiB.
+        cut: how many shards there shall be.
         judge: checks every picture and decides what is written.
         sequential: whether to read the source in its own order, through scratch files; changes no byte of the output.
         overwrite: whether another shard set in the output folder may be replaced.
@@ -35,7 +35,7 @@ class BuildOptions:
 
     name: str = "shard"
     seed: int = 0
-    shard_mib: float = DEFAULT_SHARD_MIB
+    cut: Cut = field(default_factory=Cut)
     judge: Judge = field(default_factory=Judge)
     sequential: bool = False
     overwrite: bool = False
@@ -45,8 +45,8 @@ class BuildOptions:
             raise ShardError(
                 "not usable in file names", where="--name", found=self.name, expected="letters, digits, - or _"
             )
-        if self.shard_mib <= 0 or self.seed < 0:
-            raise ShardError("must be positive", where="--shard-mib, --seed", found=(self.shard_mib, self.seed))
+        if self.seed < 0:
+            raise ShardError("must not be negative", where="--seed", found=self.seed)
 
     def describe(self) -> str:
         """One line that differs between options which may write different bytes for the same plan."""
@@ -103,16 +103,19 @@ def plan_build(source: Source, options: BuildOptions) -> Job:
     Reads pictures only if the policy for duplicates leaves them out, since the plan is made of what is left.
 
     Raises:
-        ShardError: the source cannot be read, or only some of its samples have a label.
+        ShardError: the source cannot be read, only some of its samples have a label, or it is too small for its cut.
     """
     listing, warnings = source.scan()
     _check_labels(source, listing)
     events: list[Event] = []
     if (action := options.judge.policy.actions[Trouble.DUPLICATE]) != Action.KEEP:
         listing, events = without_duplicates(source, listing, action)
-    plan = make_plan(listing, seed=options.seed, shard_mib=options.shard_mib)
+    plan = make_plan(listing, seed=options.seed, cut=options.cut)
     if plan.num_shards > MANY_SHARDS:
-        warnings = [*warnings, f"{plan.num_shards} shards are slow to open: raise --shard-mib to have fewer"]
+        warnings = [
+            *warnings,
+            f"{plan.num_shards} shards are slow to open: raise --shard-mib or give --num-shards to have fewer",
+        ]
     return Job(
         source=source,
         listing=listing,

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from shards.errors import ShardError
 from shards.listing import UNLABELLED, Listing
 from shards.ustar import BLOCK, END_OF_ARCHIVE, member_bytes
 
@@ -20,6 +21,7 @@ DEFAULT_SHARD_MIB = 256
 FEW_SHARDS = 8  # even a small set is cut into this many, so that permuting the shards each epoch mixes something
 SMALLEST_SHARD = 64  # samples
 KEY_DIGITS = 9
+MOST_SHARDS = 1_000_000  # six digits in the names
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,10 +48,32 @@ class Plan:
         return self.order[self.bounds[shard] : self.bounds[shard + 1]]
 
 
-def make_plan(listing: Listing, *, seed: int, shard_mib: float = DEFAULT_SHARD_MIB) -> Plan:
-    """Shuffle the listing and cut it into shards of about `shard_mib` MiB that differ by one sample at most."""
+@dataclass(frozen=True, kw_only=True)
+class Cut:
+    """How many shards there shall be: `num_shards`, or else about one per `shard_mib` MiB, a multiple of `multiple`."""
+
+    shard_mib: float = DEFAULT_SHARD_MIB
+    num_shards: int | None = None
+    multiple: int = 1
+
+    def __post_init__(self) -> None:
+        if self.shard_mib <= 0:
+            raise ShardError("must be positive", where="--shard-mib", found=self.shard_mib)
+        if self.multiple < 1:
+            raise ShardError("must be 1 or more", where="--shard-multiple", found=self.multiple)
+        if self.num_shards is not None and (self.num_shards < 1 or self.num_shards % self.multiple):
+            expected = f"a multiple of {self.multiple}" if self.multiple > 1 else "1 or more"
+            raise ShardError("not a number of shards", where="--num-shards", found=self.num_shards, expected=expected)
+
+
+def make_plan(listing: Listing, *, seed: int, cut: Cut) -> Plan:
+    """Shuffle the listing and cut it into shards that differ by one sample at most.
+
+    Raises:
+        ShardError: there are fewer samples than shards asked for, or more shards than names.
+    """
     estimated_bytes = estimate_bytes(listing)
-    num_shards = count_shards(len(listing), estimated_bytes, shard_mib)
+    num_shards = count_shards(len(listing), estimated_bytes, cut)
     bounds = np.array([len(listing) * shard // num_shards for shard in range(num_shards + 1)], dtype=np.int64)
     total = estimated_bytes + num_shards * len(END_OF_ARCHIVE)
     return Plan(order=shuffled(len(listing), seed), bounds=bounds, estimated_bytes=total)
@@ -63,11 +87,24 @@ def shuffled(num_samples: int, seed: int) -> NDArray[np.int64]:
     return np.argsort(np.random.PCG64(seed).random_raw(num_samples), kind="stable")
 
 
-def count_shards(num_samples: int, num_bytes: int, shard_mib: float) -> int:
-    """Shards of about `shard_mib` MiB, but at least a few where the samples suffice."""
-    by_size = -(-num_bytes // max(1, int(shard_mib * MIB)))
+def count_shards(num_samples: int, num_bytes: int, cut: Cut) -> int:
+    """The number asked for, or as many as the size wants, but at least a few where the samples suffice."""
+    if cut.num_shards is not None:
+        return _checked(cut.num_shards, num_samples, where="--num-shards")
+    by_size = -(-num_bytes // max(1, int(cut.shard_mib * MIB)))
     few = max(1, min(FEW_SHARDS, num_samples // SMALLEST_SHARD))
-    return min(max(by_size, few, 1), max(num_samples, 1))
+    wished = min(max(by_size, few, 1), max(num_samples, 1))
+    rounded_up = -(-wished // cut.multiple) * cut.multiple
+    most = num_samples // cut.multiple * cut.multiple or cut.multiple
+    return _checked(min(rounded_up, most), num_samples, where="--shard-multiple" if cut.multiple > 1 else "--shard-mib")
+
+
+def _checked(num_shards: int, num_samples: int, *, where: str) -> int:
+    if num_shards > num_samples:
+        raise ShardError("more shards than samples", where=where, found=num_shards, expected=f"at most {num_samples:,}")
+    if num_shards > MOST_SHARDS:
+        raise ShardError("more shards than names", where=where, found=num_shards, expected=f"at most {MOST_SHARDS:,}")
+    return num_shards
 
 
 def estimate_bytes(listing: Listing) -> int:

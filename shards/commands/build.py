@@ -19,7 +19,7 @@ from shards.manifest import Manifest
 from shards.pictures.inspect import DEFAULT_MAX_PIXELS
 from shards.pictures.resize import Resize
 from shards.pictures.troubles import EXPLANATIONS, Trouble
-from shards.plan import DEFAULT_SHARD_MIB
+from shards.plan import DEFAULT_SHARD_MIB, Cut
 from shards.policy import DEFAULTS, allowed_actions, parse_policy
 from shards.report import ERRORS_NAME, read_errors, summary_lines
 from shards.sources.base import Source
@@ -31,6 +31,7 @@ EXAMPLES = """\
   python -m shards build photos/ data/photos       a flat folder without labels
   python -m shards build pets/ data/pets --seed 7 --shard-mib 64 --workers 8
   python -m shards build pets/ data/pets --dask tcp://head:8786      workers that see both folders
+  python -m shards build pets/ data/pets --shard-multiple 8          as many shards for each of 8 processes
   python -m shards build imagenet/ data/imagenet --verify-archives   the folder with the archives as downloaded
   python -m shards build pets/ data/pets --on cmyk=keep --on rotated=bake --on duplicate=quarantine
 """
@@ -77,7 +78,13 @@ def add_build_flags(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--seed", type=int, default=0, help="of the global shuffle (default 0)")
     add("--name", default="shard", help="first part of the file names (default shard)")
-    add("--shard-mib", type=float, default=DEFAULT_SHARD_MIB, metavar="MIB", help=f"default {DEFAULT_SHARD_MIB}")
+    size = parser.add_mutually_exclusive_group()
+    size.add_argument(
+        "--shard-mib", type=float, default=DEFAULT_SHARD_MIB, metavar="MIB", help=f"default {DEFAULT_SHARD_MIB}"
+    )
+    size.add_argument("--num-shards", type=positive, metavar="N", help="exactly so many per split, instead of a size")
+    multiple = "a number of shards that so many processes share evenly, such as the world size"
+    add("--shard-multiple", type=positive, default=1, metavar="N", help=multiple)
     add("--sequential", action="store_true", help="read SRC in its own order, for spinning disks; same output")
     add("--overwrite", action="store_true", help="replace another shard set in OUT")
     add("--dry-run", action="store_true", help="say the plan and write nothing")
@@ -102,7 +109,7 @@ def options_of(args: argparse.Namespace) -> BuildOptions:
     return BuildOptions(
         name=args.name,
         seed=args.seed,
-        shard_mib=args.shard_mib,
+        cut=Cut(shard_mib=args.shard_mib, num_shards=args.num_shards, multiple=args.shard_multiple),
         judge=judge,
         sequential=args.sequential,
         overwrite=args.overwrite,

@@ -17,6 +17,7 @@ from PIL import Image
 from shards.build import build
 from shards.job import BuildOptions, plan_build
 from shards.manifest import Manifest
+from shards.plan import DEFAULT_SHARD_MIB, Cut
 from shards.shardset import load_shard_set
 from shards.sources.base import Source
 from shards.workers import Crew
@@ -63,8 +64,11 @@ def write_tree(root: Path, counts: dict[str, int], *, first_seed: int = 0) -> Pa
     return root
 
 
-def build_inline(source: Source, out: Path, **options: Any) -> tuple[Manifest, bool]:
+def build_inline(
+    source: Source, out: Path, *, shard_mib: float = DEFAULT_SHARD_MIB, **options: Any
+) -> tuple[Manifest, bool]:
     """Build in this process."""
+    options = {"cut": Cut(shard_mib=shard_mib), **options}
     return build(plan_build(source, BuildOptions(**options)), out, INLINE)
 
 

@@ -18,6 +18,7 @@ from shards.index import parse_index
 from shards.job import BuildOptions, plan_build
 from shards.lock import hold_lock
 from shards.manifest import Manifest
+from shards.plan import Cut
 from shards.shardset import load_shard_set
 from shards.sources.folders import ClassFolders, FlatFolder
 from shards.workers import local_crew
@@ -94,7 +95,7 @@ def test_worker_processes_write_the_same_bytes_as_this_process(
     tmp_path: Path, tree: Path, run_build: Run, files_of: Files
 ) -> None:
     run_build(ClassFolders(root=tree), tmp_path / "inline", shard_mib=0.01)
-    job = plan_build(ClassFolders(root=tree), BuildOptions(shard_mib=0.01))
+    job = plan_build(ClassFolders(root=tree), BuildOptions(cut=Cut(shard_mib=0.01)))
     build(job, tmp_path / "pool", local_crew(2))
     assert files_of(tmp_path / "inline") == files_of(tmp_path / "pool")
 

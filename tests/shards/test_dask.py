@@ -18,6 +18,7 @@ from shards.dask_crew import dask_crew
 from shards.errors import UserError
 from shards.job import BuildOptions, plan_build
 from shards.manifest import Manifest
+from shards.plan import Cut
 from shards.sources.folders import ClassFolders
 
 pytest.importorskip("distributed", reason="the extra [dask] is not installed")
@@ -83,7 +84,7 @@ def test_two_workers_one_killed_mid_way_write_the_same_bytes(
 
     killer = threading.Thread(target=kill_when_some_shards_are_there)
     killer.start()
-    job = plan_build(ClassFolders(root=tree), BuildOptions(shard_mib=0.02))
+    job = plan_build(ClassFolders(root=tree), BuildOptions(cut=Cut(shard_mib=0.02)))
     build(job, out, dask_crew(address))
     killer.join(timeout=10)
     assert workers[0].wait(timeout=10) == -signal.SIGKILL

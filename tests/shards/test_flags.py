@@ -43,6 +43,8 @@ CASES = [
     Case(line="build tree out", flag="--seed 7"),
     Case(line="build tree out", flag="--name other"),
     Case(line="build tree out", flag="--shard-mib 0.01"),
+    Case(line="build tree out", flag="--num-shards 3"),
+    Case(line="build tree out", flag="--shard-multiple 4"),
     Case(line="build tree out", flag="--sequential"),
     Case(line="build tree out --seed 7", flag="--overwrite", before=BUILT),
     Case(line="build tree out", flag="--dry-run"),
@@ -196,6 +198,12 @@ def test_a_flag_makes_a_difference(
     ("line", "message"),
     [
         ("build tree out --quality 80", "error: --quality: pictures are only encoded again when they are shrunk"),
+        (
+            "build tree out --num-shards 22",
+            "error: --num-shards: more shards than samples, found 22, expected at most 21",
+        ),
+        ("build tree out --shard-multiple 22", "error: --shard-multiple: more shards than samples, found 22"),
+        ("build tree out --num-shards 9 --shard-multiple 4", "found 9, expected a multiple of 4"),
         ("build tree out --labels names.txt", "error: --labels: only a flat tar takes labels from a file"),
     ],
 )

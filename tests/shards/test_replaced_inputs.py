@@ -13,7 +13,7 @@ import pytest
 from shards.job import BuildOptions, plan_build
 from shards.listing import Listing, ListingBuilder
 from shards.manifest import Manifest
-from shards.plan import make_plan, shard_fingerprint
+from shards.plan import Cut, make_plan, shard_fingerprint
 from shards.sources.base import Source
 from shards.sources.folders import ClassFolders
 from shards.sources.recognise import recognise
@@ -53,8 +53,8 @@ def public(files: dict[str, bytes]) -> dict[str, bytes]:
     return {name: content for name, content in files.items() if not name.startswith(".build")}
 
 
-def shards_of(source: Source, names: set[str], **options: float) -> set[str]:
-    job = plan_build(source, BuildOptions(**options))  # type: ignore[arg-type]
+def shards_of(source: Source, names: set[str], *, shard_mib: float) -> set[str]:
+    job = plan_build(source, BuildOptions(cut=Cut(shard_mib=shard_mib)))
     numbers = (n for n in range(job.plan.num_shards) if names & {s.name for s in job.listing.take(job.plan.rows(n))})
     return {f"{job.stems[number]}.tar" for number in numbers}
 
@@ -155,7 +155,7 @@ def listing(num_samples: int, *, changed: int | None = None, **change: int) -> L
 @pytest.mark.parametrize("change", [{"stamp": -1}, {"label": 1}, {"size": 999}])
 def test_a_shards_fingerprint_is_of_its_own_samples(change: dict[str, int]) -> None:
     before, after = listing(60), listing(60, changed=33, **change)
-    plan = make_plan(before, seed=1, shard_mib=0.01)
+    plan = make_plan(before, seed=1, cut=Cut(shard_mib=0.01))
     differs = [
         shard_fingerprint(before, plan, shard, "x") != shard_fingerprint(after, plan, shard, "x")
         for shard in range(plan.num_shards)
