@@ -7,7 +7,9 @@ configuration; each field's docstring is its help text. The crops of published r
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, replace
-from typing import Literal
+from typing import Annotated, Literal
+
+from tyro.conf import arg
 
 from pipelines.errors import PipelineError
 
@@ -167,7 +169,7 @@ class LoaderOptions:
     """Pinned host memory per thread reserved for decoding."""
     precision: Precision = "float32"
     """Type of the pixels in a batch; the 16-bit types need autocast and halve the memory traffic."""
-    on_error: Literal["stop", "skip"] = "stop"
+    on_error: Annotated[Literal["stop", "skip"], arg(aliases=("--data.on-error",))] = "stop"
     """A picture that cannot be decoded stops the run, or is replaced by another of its batch and counted."""
     tars_at: str | None = None
     """Folder or s3://bucket/prefix that holds a copy of the tars; the shard folder then needs only the rest."""

@@ -80,7 +80,7 @@ def sample_error(samples: Sequence[EncodedSample], bad: Mapping[int, str]) -> Sa
         f"cannot be decoded{others}",
         where=samples[place],
         found=reason,
-        fix="build the shards again without it, or train with --data.loader.on-error skip",
+        fix="build the shards again without it, or train with --data.on-error skip",
     )
 
 

@@ -30,7 +30,7 @@ def test_stop_names_shard_member_and_offset(fresh_set: Any, damage: Callable[...
         next(batches)
     assert str(caught.value).startswith(f"{place}: cannot be decoded, found ")
     assert caught.value.fix is not None
-    assert "--data.loader.on-error skip" in caught.value.fix
+    assert "--data.on-error skip" in caught.value.fix
     assert loader.step_in_epoch == 2
 
 
