@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from shards.commands import build, check, demo, index, info, stage
+from shards.commands import bench, build, check, demo, index, info, stage
 from shards.errors import run_command
 
 EXAMPLES = """\
@@ -26,7 +26,7 @@ def main() -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (build, index, demo, check, info, stage):
+    for command in (build, index, demo, check, info, stage, bench):
         command.add_parser(subparsers)
     args = parser.parse_args()
     return int(args.run(args))

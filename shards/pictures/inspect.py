@@ -70,7 +70,8 @@ def _look_at_jpeg(content: bytes, suffix: str, max_pixels: int, decode: bool) ->
         seen = _with(seen, Finding(trouble=Trouble.CMYK, detail="4 components"))
     if header.orientation != 1:
         seen = _with(seen, Finding(trouble=Trouble.ROTATED, detail=f"EXIF orientation {header.orientation}"))
-    damage = _strict_decode(content, header) if decode else None
+    message = strict_message(content, header) if decode else None
+    damage = None if message is None else _classify(content, message)
     return seen if damage is None else _with(seen, damage)
 
 
@@ -89,14 +90,15 @@ def _hopeless(content: bytes, header: JpegHeader, max_pixels: int) -> Finding | 
     return None
 
 
-def _strict_decode(content: bytes, header: JpegHeader) -> Finding | None:
+def strict_message(content: bytes, header: JpegHeader) -> str | None:
+    """What libjpeg says against a JPEG while it reads all of it, warnings included; None if nothing."""
     import simplejpeg
 
     colours = "CMYK" if header.num_components == 4 else "GRAY"
     try:
         simplejpeg.decode_jpeg(content, colorspace=colours, min_height=1, min_width=1, strict=True)
     except ValueError as error:
-        return _classify(content, str(error))
+        return str(error)
     return None
 
 

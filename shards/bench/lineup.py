@@ -1,0 +1,99 @@
+"""Who takes part in a bench, in the order of the report: floors, tar, our build, webdataset's writer.
+
+Commands are timed whole, from start to exit; loops without their start-up. So the build plays by the harder rules.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+from shards.bench import loops
+from shards.bench.turn import Contestant, Turn, stopwatch
+from shards.bench.working_set import WorkingSet
+from shards.errors import ShardError
+from shards.plan import DEFAULT_SHARD_MIB, MIB
+
+READ, TAR, TAR_SYNCED, BUILD_FAST = "read only", "tar cf", "tar cf, then fsync", "build --no-decode"
+DECODE, VERIFY, BUILD = "decode to RGB only", "verify only", "build"
+SHARD_WRITER, START_UP = "webdataset ShardWriter", "build, start-up only"
+DECODED_SHARE, ENCODED_SHARE = 1 / 4, 1 / 16
+SHARDS_PER_WORKER = 4
+SMALLEST_MIB = 0.001
+
+
+def line_up(pictures: WorkingSet, folder: Path, *, workers: int) -> list[Contestant]:
+    """Every contestant; what each writes below `folder` is removed after its turn.
+
+    The cheap ones and our build go through all the pictures, the others through whole copies of the mixture.
+    """
+    out = folder / "out"
+    every, some, few = (pictures.part(share) for share in (1, DECODED_SHARE, ENCODED_SHARE))
+    start = _start_up_set(every[:workers], folder / "start")
+    mib = max(1.0, min(sum(_sizes(every)) / MIB / (SHARDS_PER_WORKER * workers), DEFAULT_SHARD_MIB))
+    build = partial(_build, out, workers)
+    enter = partial(_enter, out)
+    return [
+        enter(READ, every, workers, partial(loops.run_loop, loops.reading, every, workers)),
+        enter(TAR, every, 1, partial(_tar, pictures.root, out, synced=False)),
+        enter(TAR_SYNCED, every, 1, partial(_tar, pictures.root, out, synced=True)),
+        enter(BUILD_FAST, every, workers, partial(build, mib, pictures.root, "--no-decode")),
+        enter(DECODE, some, workers, partial(loops.run_loop, loops.decoding_rgb, some, workers)),
+        enter(VERIFY, some, workers, partial(loops.run_loop, loops.verifying, some, workers)),
+        enter(BUILD, every, workers, partial(build, mib, pictures.root)),
+        enter(SHARD_WRITER, few, 1, partial(loops.run_loop, partial(loops.writing_with_webdataset, out=out), few, 1)),
+        enter(START_UP, every[:workers], workers, partial(build, SMALLEST_MIB, start)),
+    ]
+
+
+def _enter(out: Path, name: str, paths: Sequence[Path], processes: int, run: Callable[[], Turn]) -> Contestant:
+    return Contestant(
+        name=name,
+        processes=processes,
+        num_images=len(paths),
+        num_bytes=sum(_sizes(paths)),
+        run=run,
+        clean=partial(shutil.rmtree, out, ignore_errors=True),
+    )
+
+
+def _sizes(paths: Sequence[Path]) -> list[int]:
+    return [path.stat().st_size for path in paths]
+
+
+def _start_up_set(paths: Sequence[Path], folder: Path) -> Path:
+    """A picture for each worker, so that all of them start."""
+    (folder / "class").mkdir(parents=True)
+    for path in paths:
+        shutil.copyfile(path, folder / "class" / path.name)
+    return folder
+
+
+def _tar(root: Path, out: Path, *, synced: bool) -> Turn:
+    out.mkdir()
+    elapsed = stopwatch(resource.RUSAGE_CHILDREN)
+    _run(["tar", "cf", str(out / "all.tar"), "-C", str(root), "."])
+    if synced:
+        with (out / "all.tar").open("rb") as file:
+            os.fsync(file.fileno())
+    return elapsed()
+
+
+def _build(out: Path, workers: int, shard_mib: float, src: Path, *flags: str) -> Turn:
+    elapsed = stopwatch(resource.RUSAGE_CHILDREN)
+    size = ["--shard-mib", f"{shard_mib:.3f}"]
+    _run([sys.executable, "-m", "shards", "build", str(src), str(out), "--workers", str(workers), *size, *flags])
+    return elapsed()
+
+
+def _run(command: list[str]) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["nothing on standard error"])[-1]
+        raise ShardError(f"failed with exit code {done.returncode}", where=" ".join(command), found=last)
