@@ -29,7 +29,19 @@ def reason_of(error: BaseException) -> str:
     _, found, tail = str(error).rpartition("encountered:")
     lines = [line.strip() for line in (tail if found else str(error)).splitlines()]
     useful = [line for line in lines if line and not line.startswith(_TALK)]
-    return _ASSERT.sub("", " ".join(useful[:2])) or "no reason given"
+    return _in_words(_ASSERT.sub("", " ".join(useful[:2]))) or "no reason given"
+
+
+def _in_words(reason: str) -> str:
+    """The decoder's codes and numbers as what they mean; other reasons as they are."""
+    if code := _CODE.search(reason):
+        return _CODES.get(code["number"], reason)
+    return _UNNAMED.sub("damaged picture data", reason)
+
+
+_CODE = re.compile(r"nvImageCodec failure: '#(?P<number>\d+)'")
+_CODES = {"3": "a damaged header", "4": "no picture of a known format"}
+_UNNAMED = re.compile(r"Failed to decode sample #\d+ ?:$")
 
 
 _TALK = (
