@@ -10,14 +10,14 @@ from pathlib import Path
 
 from shards import out_folder
 from shards.atomic import write_whole
-from shards.duplicates import duplicates_written
 from shards.errors import ShardError
 from shards.job import Job
 from shards.lock import hold_lock
 from shards.manifest import MANIFEST_NAME, Manifest, read_manifest
-from shards.quarantine import file_name, tidy
+from shards.outcome import all_events, make_manifest, quarantined
+from shards.quarantine import tidy
 from shards.record import BUILD_FOLDER, ShardRecord
-from shards.report import DROPPED, ERRORS_NAME, num_dropped, write_errors
+from shards.report import ERRORS_NAME, num_dropped, write_errors
 from shards.spill import remove_spill
 from shards.workers import Crew
 from shards.writing import write_missing
@@ -44,7 +44,8 @@ def build(job: Job, out: Path, crew: Crew) -> tuple[Manifest, bool]:
             is_same = old.build.get("plan") == job.fingerprint
             if is_same and len(done) == job.plan.num_shards:
                 return old, False
-            out_folder.take_down(out, old, may_replace=is_same or job.options.overwrite)
+            out_folder.check_replaceable(out, old, may_replace=is_same or job.options.overwrite)
+            (out / MANIFEST_NAME).unlink()  # before the shards that it describes change
         out_folder.remove_temporaries(out)
         remove_spill(out)
         missing = [number for number in range(job.plan.num_shards) if number not in done]
@@ -57,29 +58,11 @@ def build(job: Job, out: Path, crew: Crew) -> tuple[Manifest, bool]:
 def _finish(job: Job, out: Path, records: list[ShardRecord]) -> Manifest:
     """Write errors.jsonl and, last of all, the manifest."""
     out_folder.remove_strangers(out, job.options.name, job.stems)
-    found = [event for record in records for event in record.events]
-    events = [*job.events, *found, *duplicates_written(job.listing, job.plan, records)]
-    tidy(out, {file_name(event["key"], event["name"]) for event in found if event["action"] == DROPPED})
+    tidy(out, {name for record in records for name in quarantined(record)})
+    events = all_events(job, records)
     write_errors(out, events)
-    manifest = _manifest(job, records, num_dropped(events))
+    manifest = make_manifest(job, records, num_dropped(events))
     if not manifest.num_samples:
         raise ShardError("no picture is left after checking", where=out, fix=f"see {out / ERRORS_NAME}")
     write_whole(out / MANIFEST_NAME, manifest.to_bytes())
     return manifest
-
-
-def _manifest(job: Job, records: list[ShardRecord], num_dropped: int) -> Manifest:
-    pictures = {"bytes_in": sum(r.bytes_in for r in records), "bytes_out": sum(r.bytes_out for r in records)}
-    return Manifest(
-        name=job.options.name,
-        seed=job.options.seed,
-        classes=job.listing.classes,
-        shards=tuple(record.entry for record in records if record.entry.num_samples),
-        num_dropped=num_dropped,
-        build={
-            "plan": job.fingerprint,
-            "source": job.source.kind,
-            "checks": job.options.judge.describe(),
-            "pictures": pictures,
-        },
-    )

@@ -6,6 +6,7 @@ timm reads a root folder with all splits, so its file is written there with name
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,18 @@ WIDS_NAME = "shardindex.json"
 
 
 def write_indices(root: Path, splits: dict[str, Manifest]) -> None:
-    """Write both kinds for the splits of one build; a set without a split has the key "" and is timm's `train`."""
-    _write(root / TIMM_NAME, {"splits": {name or "train": _timm_split(name, m) for name, m in splits.items()}})
+    """Write both kinds for the splits of one build; see `format_indices`."""
+    for name, content in format_indices(splits):
+        path = root / name
+        if not path.is_file() or path.read_bytes() != content:
+            write_whole(path, content)
+
+
+def format_indices(splits: dict[str, Manifest]) -> Iterator[tuple[str, bytes]]:
+    """(name, content) of the index files. A set without a split has the key "" and is timm's `train`."""
+    yield TIMM_NAME, _json({"splits": {name or "train": _timm_split(name, m) for name, m in splits.items()}})
     for name, manifest in splits.items():
-        _write(root / name / WIDS_NAME, _wids_index(manifest))
+        yield f"{name}/{WIDS_NAME}" if name else WIDS_NAME, _json(_wids_index(manifest))
 
 
 def _timm_split(name: str, manifest: Manifest) -> dict[str, Any]:
@@ -44,7 +53,5 @@ def _wids_index(manifest: Manifest) -> dict[str, Any]:
     }
 
 
-def _write(path: Path, content: dict[str, Any]) -> None:
-    data = (json.dumps(content, indent=1) + "\n").encode()
-    if not path.is_file() or path.read_bytes() != data:
-        write_whole(path, data)
+def _json(content: dict[str, Any]) -> bytes:
+    return (json.dumps(content, indent=1) + "\n").encode()

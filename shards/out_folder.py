@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from pathlib import Path
 
 from shards.atomic import TEMPORARY
 from shards.errors import ShardError
-from shards.manifest import MANIFEST_NAME, Manifest
+from shards.manifest import Manifest
 from shards.plan import MIB
 from shards.record import BUILD_FOLDER, ShardRecord, is_intact, read_record, record_path
 
@@ -24,17 +24,12 @@ def finished_shards(out: Path, stems: list[str], plan_of: Callable[[int], str]) 
             yield number, record
 
 
-def take_down(out: Path, old: Manifest, *, may_replace: bool) -> None:
-    """Remove a manifest that no longer describes the folder, before its shards change.
-
-    Raises:
-        ShardError: the folder holds a set of another source, seed or options, and replacing it was not asked for.
-    """
+def check_replaceable(where: object, old: Manifest, *, may_replace: bool) -> None:
+    """Refuse to replace a finished set unless it is the same one or replacing was asked for."""
     if not may_replace:
         found = f"a finished set of {old.num_samples:,} samples, seed {old.seed}"
         fix = "choose another folder, or replace it with --overwrite"
-        raise ShardError("made from another source or with other options", where=out, found=found, fix=fix)
-    (out / MANIFEST_NAME).unlink()
+        raise ShardError("made from another source or with other options", where=where, found=found, fix=fix)
 
 
 def remove_temporaries(out: Path) -> None:
@@ -45,11 +40,16 @@ def remove_temporaries(out: Path) -> None:
 
 def remove_strangers(out: Path, name: str, stems: list[str]) -> None:
     """Remove shards of the same name that are not in the plan, left by an earlier build with more shards."""
-    known = set(stems)
     for folder in (out, out / BUILD_FOLDER):
         for path in folder.iterdir():
-            if re.fullmatch(re.escape(name) + r"-\d{6}\.(tar|idx|json)", path.name) and path.stem not in known:
+            if is_stranger(path.name, name, set(stems)):
                 path.unlink()
+
+
+def is_stranger(file: str, name: str, stems: Set[str]) -> bool:
+    """Whether a file is of a shard of this name that is not in the plan."""
+    match = re.fullmatch(rf"({re.escape(name)}-\d{{6}})\.(tar|idx|json)", file)
+    return match is not None and match.group(1) not in stems
 
 
 def check_space(out: Path, needed: int) -> None:

@@ -17,19 +17,28 @@ DROPPED = DONE[Action.QUARANTINE]
 
 
 def write_errors(out: Path, events: list[Event]) -> None:
-    """Write errors.jsonl in the order of keys, or remove an old one when nothing happened."""
+    """Write errors.jsonl, or remove an old one when nothing happened."""
     path = out / ERRORS_NAME
     if events:
-        lines = [json.dumps(event, ensure_ascii=True) for event in sorted(events, key=_order)]
-        write_whole(path, ("\n".join(lines) + "\n").encode())
+        write_whole(path, format_errors(events))
     else:
         path.unlink(missing_ok=True)
+
+
+def format_errors(events: list[Event]) -> bytes:
+    """The file's content, in the order of keys."""
+    return "".join(f"{json.dumps(event, ensure_ascii=True)}\n" for event in sorted(events, key=_order)).encode()
 
 
 def read_errors(out: Path) -> list[Event]:
     """The events of a finished build."""
     path = out / ERRORS_NAME
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+    return parse_errors(path.read_bytes()) if path.is_file() else []
+
+
+def parse_errors(content: bytes) -> list[Event]:
+    """The events in a file's content."""
+    return [json.loads(line) for line in content.decode().splitlines()]
 
 
 def num_dropped(events: Iterable[Event]) -> int:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from shards.arrival import send_checked
 from shards.atomic import sync_folder, write_whole
 from shards.errors import ShardError
 from shards.manifest import MANIFEST_NAME, Manifest, parse_manifest
@@ -24,10 +25,9 @@ OnBytes = Callable[[int], None]
 
 def read_remote_manifest(source: RemoteFolder) -> Manifest:
     """The manifest at a URL. Raises `ShardError` when there is none."""
-    try:
-        return parse_manifest(source.read(MANIFEST_NAME), where=f"{source.url}/{MANIFEST_NAME}")
-    except FileNotFoundError:
-        raise ShardError(f"no {MANIFEST_NAME}", where=source.url, expected="a finished shard set") from None
+    if source.look(MANIFEST_NAME) is None:
+        raise ShardError(f"no {MANIFEST_NAME}", where=source.url, expected="a finished shard set")
+    return parse_manifest(source.read_from(MANIFEST_NAME, 0), where=f"{source.url}/{MANIFEST_NAME}")
 
 
 def download(source: RemoteFolder, folder: Path, *, with_tars: bool = True, threads: int = 4, on_bytes: OnBytes) -> int:
@@ -50,14 +50,25 @@ def download(source: RemoteFolder, folder: Path, *, with_tars: bool = True, thre
 def upload(folder: Path, target: RemoteFolder, *, threads: int = 4, on_bytes: OnBytes) -> int:
     """Copy a finished shard set to a URL; returns how many files were sent.
 
-    A file that is there with the right size is taken for sent, since a PUT is all or nothing.
+    Files that are there with the manifest's content stay. The manifest there goes first and comes back last.
+
+    Raises:
+        ShardError: a file did not arrive whole, or the store refuses.
     """
     content = (folder / MANIFEST_NAME).read_bytes()
     manifest = parse_manifest(content, where=folder / MANIFEST_NAME)
+    _take_down_other(target, content)
+    wanted = list(_files(manifest, with_tars=True))
     with ThreadPoolExecutor(threads) as pool:
-        sent = sum(pool.map(lambda item: _send(folder, target, item[0], on_bytes), _files(manifest, with_tars=True)))
-    target.put(str(folder / MANIFEST_NAME), MANIFEST_NAME)
+        sent = sum(pool.map(lambda item: _send(folder, target, item[0], item[1], on_bytes), wanted))
+    target.write(MANIFEST_NAME, content)
     return sent
+
+
+def _take_down_other(target: RemoteFolder, content: bytes) -> None:
+    """Remove another set's manifest before its files change."""
+    if target.look(MANIFEST_NAME) is not None and target.read_from(MANIFEST_NAME, 0) != content:
+        target.remove(MANIFEST_NAME)
 
 
 def _files(manifest: Manifest, *, with_tars: bool) -> Iterator[tuple[str, str]]:
@@ -85,9 +96,9 @@ def _fetch(source: RemoteFolder, folder: Path, name: str, sha256: str, on_bytes:
 
 def _append(source: RemoteFolder, name: str, part: Path, on_bytes: OnBytes) -> None:
     """Fetch what the part does not have yet."""
-    size = source.size(name)
-    if size is None:
+    if (there := source.look(name)) is None:
         raise ShardError("named in the manifest but missing", where=f"{source.url}/{name}")
+    size = there.size
     with part.open("ab") as file:
         if file.tell() > size:
             file.truncate(0)
@@ -102,15 +113,10 @@ def _append(source: RemoteFolder, name: str, part: Path, on_bytes: OnBytes) -> N
         os.fsync(file.fileno())
 
 
-def _send(folder: Path, target: RemoteFolder, name: str, on_bytes: OnBytes) -> int:
-    size = (folder / name).stat().st_size
-    is_there = target.size(name) == size
-    if not is_there:
-        target.put(str(folder / name), name)
-        if (found := target.size(name)) != size:
-            raise ShardError("arrived with another size", where=f"{target.url}/{name}", found=found, expected=size)
-    on_bytes(size)
-    return int(not is_there)
+def _send(folder: Path, target: RemoteFolder, name: str, sha256: str, on_bytes: OnBytes) -> int:
+    num_sent = send_checked(target, name, folder / name, sha256)
+    on_bytes((folder / name).stat().st_size)
+    return num_sent
 
 
 def _sha256_of_file(path: Path) -> str:

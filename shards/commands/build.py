@@ -6,22 +6,21 @@ import argparse
 from pathlib import Path
 
 from shards.archives import archives_of, is_known, unknown_lines, verify
-from shards.build import build
 from shards.commands.byte_progress import ByteProgress
 from shards.commands.common import MB, Subparsers, add_command, add_workers, positive, say, summary, warn
 from shards.dask_crew import dask_crew
+from shards.destination import destination
 from shards.errors import ShardError
 from shards.ilsvrc import expectation_lines
-from shards.interop import write_indices
 from shards.job import BuildOptions, Job, plan_build
-from shards.judge import Judge
+from shards.judge import Event, Judge
 from shards.manifest import Manifest
 from shards.pictures.inspect import DEFAULT_MAX_PIXELS
 from shards.pictures.resize import Resize
 from shards.pictures.troubles import EXPLANATIONS, Trouble
 from shards.plan import DEFAULT_SHARD_MIB, Cut
 from shards.policy import DEFAULTS, allowed_actions, parse_policy
-from shards.report import ERRORS_NAME, read_errors, summary_lines
+from shards.report import ERRORS_NAME, summary_lines
 from shards.sources.base import Source
 from shards.sources.recognise import recognise
 from shards.workers import Crew, local_crew
@@ -33,6 +32,7 @@ EXAMPLES = """\
   python -m shards build pets/ data/pets --dask tcp://head:8786      workers that see both folders
   python -m shards build pets/ data/pets --shard-multiple 8          as many shards for each of 8 processes
   python -m shards build imagenet/ data/imagenet --verify-archives   the folder with the archives as downloaded
+  python -m shards build pets/ s3://bucket/pets --scratch /fast      each shard is sent when it is written
   python -m shards build pets/ data/pets --on cmyk=keep --on rotated=bake --on duplicate=quarantine
 """
 KINDS = """\
@@ -61,13 +61,15 @@ def add_parser(subparsers: Subparsers) -> None:
         subparsers, "build", "Turn pictures into WebDataset shards with DALI indices.", examples=EXAMPLES
     )
     parser.add_argument("src", metavar="SRC", help="pictures; the kinds are listed below")
-    parser.add_argument("out", type=Path, metavar="OUT", help="folder for the shards; a split gets a folder in it")
+    parser.add_argument("out", metavar="OUT", help="folder or URL for the shards; a split gets a folder in it")
     labels = "devkit archive or class list for a flat tar, such as ILSVRC2012_img_val.tar"
     parser.add_argument("--labels", type=Path, metavar="FILE", help=labels)
     archives = "compare ILSVRC2012 archives with their published md5 before anything else"
     parser.add_argument("--verify-archives", action="store_true", help=archives)
     add_build_flags(parser)
     add_workers(parser)
+    scratch = "where the shards in hand lie when OUT is a URL (default $TMPDIR, or else the working directory)"
+    parser.add_argument("--scratch", type=Path, metavar="DIR", help=scratch)
     parser.add_argument("--dask", metavar="ADDRESS", help="hand the work to this Dask scheduler instead")
     parser.epilog = f"{parser.epilog}\n{KINDS}\n{TROUBLES}"
     parser.set_defaults(run=run)
@@ -128,7 +130,7 @@ def _resize_of(short_side: int | None, quality: int | None) -> Resize | None:
 def run(args: argparse.Namespace) -> int:
     """Build every split found in SRC; returns 3 when pictures were left out and that was not allowed."""
     options, manifests = options_of(args), dict[str, Manifest]()
-    sources = recognise(args.src, labels=args.labels)
+    out, sources = destination(args.out, scratch=args.scratch), recognise(args.src, labels=args.labels)
     if args.verify_archives:
         verify_archives(list(sources.values()))
     for split, source in sources.items():
@@ -136,13 +138,14 @@ def run(args: argparse.Namespace) -> int:
         job = plan_build(source, options)
         say_plan(job)
         if not args.dry_run:
-            manifest, was_written = build(job, args.out / split, crew_of(args))
-            say_result(args.out / split, manifest, was_written)
-            for line in expectation_lines(job.listing, read_errors(args.out / split)):
+            manifest, was_written = out.build(split, job, crew_of(args))
+            events = out.events(split)
+            say_result(out.place(split), manifest, was_written, events)
+            for line in expectation_lines(job.listing, events):
                 say(line)
             manifests[split] = manifest
     if manifests:
-        write_indices(args.out, manifests)
+        out.write_indices(manifests)
     dropped = sum(manifest.num_dropped for manifest in manifests.values())
     if dropped and not args.allow_drops:
         warn(f"{dropped:,} pictures were left out; --allow-drops accepts that")
@@ -175,14 +178,13 @@ def say_plan(job: Job) -> None:
     say(f"plan: {line}, about {job.plan.estimated_bytes / MB:,.1f} MB, seed {job.options.seed}")
 
 
-def say_result(out: Path, manifest: Manifest, was_written: bool) -> None:
+def say_result(place: str, manifest: Manifest, was_written: bool, events: list[Event]) -> None:
     """What is there now, what was odd about it, and what a resize cost."""
-    say(f"{'written' if was_written else 'already complete'}: {out}: {summary(manifest)}")
-    events = read_errors(out)
+    say(f"{'written' if was_written else 'already complete'}: {place}: {summary(manifest)}")
     for line in summary_lines(events):
         say(line)
     if events:
-        say(f"each of them: {out / ERRORS_NAME}")
+        say(f"each of them: {place}/{ERRORS_NAME}")
     pictures = manifest.build["pictures"]
     if "short_side" in manifest.build["checks"]:
         before, after = pictures["bytes_in"] / MB, pictures["bytes_out"] / MB

@@ -56,6 +56,7 @@ CASES = [
     Case(line="build tree out --short-side 8", flag="--quality 30"),
     Case(line="build flat.tar out", flag="--labels names.txt"),
     Case(line="build flat.tar out", flag="--verify-archives"),
+    Case(line="build tree out", flag="--scratch here"),
     Case(line="build tree out", flag="--workers 5"),
     Case(line="build tree out", flag="--dask tcp://somewhere:1"),
     Case(line="check out", flag="--quick", before=BUILT),

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import random
+import signal
 import socket
 import subprocess
 import sys
@@ -10,9 +13,11 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from shards.arrival import send_checked
 from shards.errors import ShardError
 from shards.manifest import Manifest
 from shards.remote import RemoteFolder
@@ -138,3 +143,86 @@ def test_damage_at_the_url_is_noticed_and_a_missing_set_is_named(
     with pytest.raises(ShardError, match=r"shard-000000.tar: arrived with another checksum"):
         download(RemoteFolder(url=f"{bucket}/train"), tmp_path / "copy", on_bytes=ignore)
     assert not (tmp_path / "copy" / "manifest.json").exists()
+
+
+def build_command(tree: Path, url: str, *options: str) -> list[str]:
+    command = [sys.executable, "-m", "shards", "build", str(tree), url, "--num-shards", "12", "--workers", "2"]
+    return [*command, *options]
+
+
+def start(command: list[str], folder: Path) -> subprocess.Popen[str]:
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "TMPDIR": str(folder)}
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, cwd=folder
+    )
+
+
+def sent_at(target: RemoteFolder) -> dict[str, Any]:
+    """When each object was written, by its name."""
+    found = target._filesystem().find("pets/train", detail=True, refresh=True)
+    return {name.removeprefix("pets/train/"): info["LastModified"] for name, info in found.items()}
+
+
+def finished(times: dict[str, Any]) -> dict[str, Any]:
+    """Of the tars whose record is there."""
+    return {name: times[name] for name in times if f".build/{name.replace('.tar', '.json')}" in times}
+
+
+def test_builds_at_a_url_killed_and_resumed_give_a_local_builds_bytes_and_send_no_shard_twice(
+    tmp_path: Path, make_picture: Callable[..., bytes], bucket: str, files_of: Files
+) -> None:
+    for number in range(240):
+        folder = tmp_path / "tree" / f"class_{number % 5}"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{number}.jpg").write_bytes(make_picture(number, size=(200, 160)))
+    (tmp_path / "tree" / "class_0" / "cut.jpg").write_bytes(make_picture(1, size=(200, 160))[:-100])
+    (tmp_path / "scratch").mkdir()
+    target = RemoteFolder(url=f"{bucket}/train")
+    dice, settled = random.Random(3), dict[str, Any]()
+    for kills in range(4):
+        process = start(build_command(tmp_path / "tree", target.url), tmp_path / "scratch")
+        while len(finished(sent_at(target))) <= 2 * kills and process.poll() is None:
+            time.sleep(0.05)
+        time.sleep(dice.uniform(0, 0.1))
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        times = sent_at(target)
+        assert "manifest.json" not in times
+        assert {name: times[name] for name in settled} == settled
+        settled = finished(times)
+    assert 0 < len(settled) < 12
+    process = start(build_command(tmp_path / "tree", target.url), tmp_path / "scratch")
+    process.communicate(timeout=300)
+    assert process.returncode == 3
+    local = start(build_command(tmp_path / "tree", str(tmp_path / "out")), tmp_path)
+    local.communicate(timeout=300)
+    assert local.returncode == 3
+    expected = files_of(tmp_path / "out")
+    assert {name: target.read(name) for name in target.find()} == expected
+    assert list((tmp_path / "scratch").iterdir()) == []
+    print(f"{len(settled)} of 12 shards had been sent before the last run")
+
+
+def test_objects_sent_in_parts_are_compared_by_their_etag(
+    tmp_path: Path, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    local = tmp_path / "large.tar"
+    local.write_bytes(random.Random(0).randbytes(1 << 20) * 111)  # s3fs sends more than 100 MiB in parts
+    sha256 = hashlib.sha256(local.read_bytes()).hexdigest()
+    read_back: list[str] = []
+    monkeypatch.setattr(RemoteFolder, "read_from", lambda self, name, start, size: read_back.append(name))
+    target = RemoteFolder(url=f"{bucket}/train")
+    assert send_checked(target, local.name, local, sha256) == 1
+    assert send_checked(target, local.name, local, sha256) == 0
+    there = target.look(local.name)
+    assert there is not None
+    assert there.etag.endswith("-3")
+    assert read_back == []
+
+
+def test_a_bucket_that_does_not_exist_is_said_in_one_line(tmp_path: Path, tree: Path, bucket: str) -> None:
+    process = start(build_command(tree, "s3://other/train"), tmp_path)
+    _, stderr = process.communicate(timeout=120)
+    assert process.returncode == 2
+    assert "error: s3://other/train" in stderr
+    assert "Traceback" not in stderr
