@@ -23,8 +23,8 @@ def quarantined(record: ShardRecord) -> list[str]:
 
 
 def make_manifest(job: Job, records: list[ShardRecord], num_dropped: int) -> Manifest:
-    pictures = {"bytes_in": sum(r.bytes_in for r in records), "bytes_out": sum(r.bytes_out for r in records)}
     """The manifest of a set whose shards have these records, in order."""
+    pictures = {"bytes_in": sum(r.bytes_in for r in records), "bytes_out": sum(r.bytes_out for r in records)}
     return Manifest(
         name=job.options.name,
         seed=job.options.seed,
