@@ -12,15 +12,18 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from nvidia.dali import fn, types
+from nvidia.dali import fn, math, types
 from nvidia.dali.data_node import DataNode
 
+from pipelines import exact_parameters as p
 from pipelines.config import Augmentation, CropGroup, Precision
 from pipelines.errors import PipelineError
 from pipelines.exact_operator import MOST_GROUPS, crop_operator
 from pipelines.kernels import output_row
 from pipelines.kernels_finish import BFLOAT16, FLOAT16, FLOAT32
 
+Array = np.ndarray[Any, np.dtype[np.float32]]
+_ALWAYS = 2.0
 _KINDS = {
     "float32": (FLOAT32, types.FLOAT),
     "float16": (FLOAT16, types.UINT16),
@@ -43,45 +46,54 @@ def draw_parameters(shapes: DataNode, *, crops: Sequence[CropGroup], augment: Au
 
 
 def _draw_group(shapes: DataNode, group: CropGroup, augment: Augmentation, name: str) -> DataNode:
-    num = group.num
-
-    def between(low: float, high: float, what: str) -> DataNode:
-        # scaled by hand: DALI refuses a range without width, which is how one says "never"
-        return fn.random.uniform(range=[0.0, 1.0], shape=[num], name=f"{name}_{what}") * (high - low) + low
-
-    def coin(probability: float, what: str) -> DataNode:
-        tossed = fn.random.coin_flip(probability=probability, shape=[num], name=f"{name}_{what}")
-        return fn.cast(tossed, dtype=types.FLOAT)
-
-    def around(strength: float, what: str) -> DataNode:
-        return between(1.0 - strength, 1.0 + strength, what)
-
-    drawn = [
-        coin(augment.flip, "flip"),
-        coin(augment.jitter, "jitter"),
-        fn.cast(fn.random.uniform(values=list(range(24)), shape=[num], name=f"{name}_order"), dtype=types.FLOAT),
-        around(augment.brightness, "brightness"),
-        around(augment.contrast, "contrast"),
-        around(augment.saturation, "saturation"),
-        between(-augment.hue, augment.hue, "hue"),
-        coin(augment.gray, "gray"),
-        coin(augment.blur, "blur") * between(augment.min_sigma, augment.max_sigma, "sigma"),
-        coin(augment.solarize, "solarize"),
-    ]
-    windows = [_draw_window(shapes, group, f"{name}_window{crop}") for crop in range(num)]
-    return fn.cat(fn.stack(*windows, axis=0), fn.stack(*drawn, axis=1), axis=1)
+    """Few operators for many numbers: each costs DALI's executor as much as a crop's colours, whatever it draws."""
+    windows = [_draw_window(shapes, group, f"{name}_window{crop}") for crop in range(group.num)]
+    starts = fn.stack(*[start for start, _ in windows], axis=0)
+    extents = fn.stack(*[extent for _, extent in windows], axis=0)
+    pixels = fn.cast(fn.cat(starts, extents, axis=1), dtype=types.FLOAT)
+    return fn.cat(pixels, _draw_distortions(group.num, augment, name), axis=1)
 
 
-def _draw_window(shapes: DataNode, group: CropGroup, name: str) -> DataNode:
-    """Top, left, height, width as float32 (4,); torchvision's RandomResizedCrop draws from the same distribution."""
-    anchor, shape = fn.random_crop_generator(
+def _draw_window(shapes: DataNode, group: CropGroup, name: str) -> tuple[DataNode, DataNode]:
+    """Top and left, then height and width; torchvision's RandomResizedCrop draws from the same distribution."""
+    start, extent = fn.random_crop_generator(
         shapes,
         random_area=[group.min_scale, group.max_scale],
         random_aspect_ratio=[3 / 4, 4 / 3],
         num_attempts=10,
         name=name,
     )
-    return fn.cat(fn.cast(anchor, dtype=types.FLOAT), fn.cast(shape, dtype=types.FLOAT), axis=0)
+    return start, extent
+
+
+def _draw_distortions(num: int, augment: Augmentation, name: str) -> DataNode:
+    """Columns FLIP to SOLARIZE, float32 (num, 10): a coin times a number from a range, both drawn for every column."""
+    chance, low, span, is_whole = (types.Constant(row, device="cpu") for row in _distributions(augment))
+    coins, shares = (
+        fn.random.uniform(range=[0.0, 1.0], shape=[num, p.COLUMNS - p.FLIP], name=f"{name}_{what}")
+        for what in ("coins", "shares")
+    )
+    drawn = low + span * shares
+    drawn = drawn - is_whole * (drawn - math.floor(drawn))
+    return fn.cast(coins < chance, dtype=types.FLOAT) * drawn
+
+
+def _distributions(augment: Augmentation) -> Array:
+    """For each column from FLIP: the coin's chance, the range's start and length, and whether it is cut to an integer.
+
+    float32 (4, 10). What is always there has a chance above 1, a coin the range from 1 to 1.
+    """
+    rows = np.zeros((p.COLUMNS, 4))
+    for column, chance in ((p.FLIP, augment.flip), (p.JITTER, augment.jitter), (p.GRAY, augment.gray)):
+        rows[column] = chance, 1, 0, 0
+    rows[p.SOLARIZE] = augment.solarize, 1, 0, 0
+    rows[p.ORDER] = _ALWAYS, 0, len(p.ORDERS), 1
+    strengths = ((p.BRIGHTNESS, augment.brightness), (p.CONTRAST, augment.contrast), (p.SATURATION, augment.saturation))
+    for column, strength in strengths:
+        rows[column] = _ALWAYS, 1 - strength, 2 * strength, 0
+    rows[p.HUE] = _ALWAYS, -augment.hue, 2 * augment.hue, 0
+    rows[p.SIGMA] = augment.blur, augment.min_sigma, augment.max_sigma - augment.min_sigma, 0
+    return np.ascontiguousarray(rows[p.FLIP :].T, np.float32)
 
 
 def exact_crops(
@@ -117,7 +129,7 @@ def exact_crops(
     return crop_operator(parameters, images, output, sizes=tuple(group.size for group in crops), out_type=out_type)
 
 
-def normalization(augment: Augmentation) -> np.ndarray[Any, np.dtype[np.float32]]:
+def normalization(augment: Augmentation) -> Array:
     """Scale and offset per channel, float32 (2, 3): level * scale + offset is ToTensor and Normalize in one step."""
     mean, std = np.array(augment.mean), np.array(augment.std)
     return np.stack([1.0 / (255.0 * std), -mean / std]).astype(np.float32)
