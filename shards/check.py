@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,14 +11,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from shards.check_tar import FIRST_PROBLEMS, TarCheck, TarReport, check_tar
+from shards.check_manifest import ManifestCheck, check_manifest
+from shards.check_tar import FIRST_PROBLEMS, TarCheck, TarReport, check_tar, find_key
 from shards.errors import ShardError
-from shards.manifest import MANIFEST_NAME
-from shards.shardset import load_shard_set
-from shards.sources.webdataset import explain_suffixes, is_picture_suffix
+from shards.indexing import IN_PLACE
+from shards.listing import UNLABELLED
+from shards.manifest import MANIFEST_NAME, ShardEntry
+from shards.record import BUILD_FOLDER
+from shards.sources.webdataset import LABEL, explain_suffixes, is_picture_suffix
 
 WINDOW = 1024  # samples: DALI's default pool, within which reading shuffles
 WELL_SHUFFLED = 0.9
+READ_BY_ALL = ("jpg", "png", "webp")  # suffixes of pictures that every common reader looks for
 
 
 @dataclass(kw_only=True)
@@ -27,36 +31,55 @@ class CheckReport:
 
     facts: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    num_samples: int = 0
 
 
-def plan_check(root: Path, *, full: bool) -> list[TarCheck]:
-    """The tars to look at: those of the manifest, or every tar in a folder that has none.
+@dataclass(frozen=True, kw_only=True)
+class CheckPlan:
+    """The tars to look at, and what the folder's manifest already told; None where there is no manifest."""
+
+    tasks: list[TarCheck]
+    manifest: ManifestCheck | None
+
+
+def plan_check(root: Path, *, full: bool) -> CheckPlan:
+    """The tars of the manifest that are there, or every tar in a folder that has none.
 
     Raises:
-        ShardError: the manifest's files are missing or changed, or there is no tar.
+        ShardError: there is no tar, or the manifest cannot be read.
     """
     if (root / MANIFEST_NAME).is_file():
-        shards = load_shard_set(root).shards
-        return [TarCheck(tar=s.tar, idx=s.idx, tar_sha256=s.tar_sha256, full=full) for s in shards]
+        found = check_manifest(root)
+        is_gated = found.manifest.build.get("source") == IN_PLACE
+        return CheckPlan(tasks=[_task(root, entry, full, is_gated) for entry in found.there], manifest=found)
     tars = sorted(root.glob("*.tar")) if root.is_dir() else []
     if not tars:
         raise ShardError("no tars to check", where=root)
-    return [TarCheck(tar=tar, idx=_index_of(tar), full=full) for tar in tars]
+    return CheckPlan(tasks=[TarCheck(tar=tar, idx=_index_of(tar), full=full) for tar in tars], manifest=None)
 
 
-def check(tasks: list[TarCheck], executor: Executor) -> CheckReport:
-    """Look through the tars and put the findings together."""
-    reports = list(executor.map(check_tar, tasks))
-    result = CheckReport()
+def check(plan: CheckPlan, executor: Executor, *, on_tar: Callable[[Path], None] = lambda tar: None) -> CheckReport:
+    """Look through the tars and put the findings together; `on_tar` is called after each."""
+    reports = []
+    for report in executor.map(check_tar, plan.tasks):
+        reports.append(report)
+        on_tar(report.tar)
+    result = CheckReport(num_samples=sum(len(report.keys) for report in reports))
+    result.problems += plan.manifest.problems if plan.manifest else ()
     for report in reports:
-        result.problems += [f"{report.tar.name}: {problem}" for problem in _first(report.problems)]
+        result.problems += [_named(report.tar.name, problem) for problem in _first(report.problems)]
     result.problems += _duplicate_keys(reports)
-    result.facts += _composition(reports)
-    labels = np.concatenate([report.labels for report in reports])
+    result.facts.append(_composition(reports))
+    advice = result.problems if plan.manifest is None else result.facts  # our index names the pictures as they are
+    advice += _suffix_advice(reports)
+    labels = np.concatenate([report.labels for report in reports]) if reports else np.empty(0, dtype=np.int32)
+    result.problems += _label_problems(labels, plan.manifest)
     if len(labels) and labels.min() >= 0:
         result.facts.append(_shuffle_verdict(labels))
-    if any(task.idx is None for task in tasks):
-        result.facts.append("no DALI index beside some tars: python -m shards index DIR writes them")
+    if plan.manifest is None:
+        result.facts += _foreign_facts(plan.tasks, reports)
+        if (plan.tasks[0].tar.parent / BUILD_FOLDER).is_dir():
+            result.problems.append(f"no {MANIFEST_NAME}: the build is not finished; run the same build again")
     return result
 
 
@@ -74,58 +97,93 @@ def steps_line(num_samples: int, world_size: int, batch_size: int) -> str:
 def local_entropy(labels: NDArray[np.int32], window: int = WINDOW) -> float:
     """Mean entropy in bits of the labels within windows of consecutive samples."""
     starts = range(0, max(1, len(labels) - len(labels) % window if len(labels) > window else 1), window)
-    entropies = [_entropy(np.bincount(labels[start : start + window])) for start in starts]
-    return float(np.mean(entropies))
+    return float(np.mean([_entropy(labels[start : start + window]) for start in starts]))
 
 
 def _shuffle_verdict(labels: NDArray[np.int32]) -> str:
     window = min(WINDOW, max(16, len(labels) // 8))
     found = local_entropy(labels, window)
     shuffled = local_entropy(np.random.default_rng(0).permutation(labels), window)
+    if not shuffled:
+        return "all samples are of one class: their order tells nothing"
     verdict = "shuffled" if found >= WELL_SHUFFLED * shuffled else "NOT shuffled: batches will hold few classes"
     return f"{verdict}: {found:.2f} bits of class entropy within {window} samples, {shuffled:.2f} if shuffled at random"
 
 
-def _entropy(counts: NDArray[np.int64]) -> float:
-    shares = counts[counts > 0] / counts.sum()
+def _entropy(labels: NDArray[np.int32]) -> float:
+    shares = np.unique(labels, return_counts=True)[1] / len(labels)
     return float(-(shares * np.log2(shares)).sum())
 
 
-def _duplicate_keys(reports: Iterable[TarReport]) -> list[str]:
-    keys, counts = np.unique(np.concatenate([report.keys for report in reports]), return_counts=True)
-    repeated = int((counts > 1).sum())
-    return (
-        [f"{repeated} keys of {len(keys)} occur more than once: parts of a sample apart, or two samples"]
-        if repeated
-        else []
-    )
+def _duplicate_keys(reports: Sequence[TarReport]) -> Iterator[str]:
+    if not reports:
+        return
+    digests = np.concatenate([report.keys for report in reports])
+    owners = np.repeat(np.arange(len(reports)), [len(report.keys) for report in reports])
+    values, counts = np.unique(digests, return_counts=True)
+    if len(repeated := values[counts > 1]):
+        tars = [reports[number].tar for number in np.unique(owners[digests == repeated[0]]).tolist()]
+        places = f"apart in {tars[0].name}" if len(tars) == 1 else f"in {' and '.join(tar.name for tar in tars[:2])}"
+        key = find_key(tars[0], int(repeated[0]))
+        yield f"{len(repeated):,} of {len(values):,} keys occur more than once, such as {key} {places}"
 
 
-def _composition(reports: list[TarReport]) -> list[str]:
-    """How many samples have which members, and an explanation when readers would find no picture."""
-    suffixes, num_samples = Counter[str](), sum(len(report.keys) for report in reports)
+def _composition(reports: Sequence[TarReport]) -> str:
+    num_samples = sum(len(report.keys) for report in reports)
+    return f"{len(reports)} tars, {num_samples:,} samples; members: {explain_suffixes(_suffixes(reports))}"
+
+
+def _suffixes(reports: Iterable[TarReport]) -> Counter[str]:
+    suffixes = Counter[str]()
     for report in reports:
         suffixes.update(report.suffixes)
-    line = f"{len(reports)} tars, {num_samples:,} samples; members: {explain_suffixes(suffixes)}"
-    return [line, *_suffix_advice(suffixes, num_samples)]
+    return suffixes
 
 
-def _suffix_advice(suffixes: Counter[str], num_samples: int) -> Iterator[str]:
-    pictures = {suffix: count for suffix, count in suffixes.items() if is_picture_suffix(suffix)}
-    if not suffixes["jpg"] and num_samples:
-        found = ", ".join(f".{suffix}" for suffix in pictures) or explain_suffixes(suffixes)
-        yield f"0 samples have .jpg; found {found}: DALI and others match suffixes letter by letter"
+def _suffix_advice(reports: Sequence[TarReport]) -> Iterator[str]:
+    """Why readers would not find pictures that are there, or a person would who looks for them."""
+    suffixes, num_samples = _suffixes(reports), sum(len(report.keys) for report in reports)
+    pictures = Counter({suffix: count for suffix, count in suffixes.items() if is_picture_suffix(suffix)})
+    others = Counter({suffix: count for suffix, count in pictures.items() if suffix not in READ_BY_ALL})
+    if others or (num_samples and not pictures):
+        found = explain_suffixes(others or suffixes)
+        yield f"{pictures['jpg']:,} samples have .jpg; found {found}: DALI and others match suffixes letter by letter"
     if any(suffix != suffix.lower() for suffix in suffixes):
         yield "upper-case suffixes: DALI reads them only with case_sensitive_extensions=False"
     if any("." in suffix for suffix in suffixes):
         yield "dots in names: everything after the first dot is taken for the suffix"
-    if sum(pictures.values()) < num_samples:
-        yield f"{num_samples - sum(pictures.values()):,} samples have no picture"
+    if pictures.total() < num_samples:
+        yield f"{num_samples - pictures.total():,} of {num_samples:,} samples have no picture"
+
+
+def _label_problems(labels: NDArray[np.int32], manifest: ManifestCheck | None) -> Iterator[str]:
+    num_unlabelled = int((labels == UNLABELLED).sum())
+    if 0 < num_unlabelled < len(labels):
+        yield f"{num_unlabelled:,} of {len(labels):,} samples have no .{LABEL}: a reader of labels stops at them"
+    classes = manifest.manifest.classes if manifest else ()
+    if classes and len(labels) and labels.max() >= len(classes):
+        yield f"label {labels.max()} is beyond the {len(classes)} classes of the manifest"
+
+
+def _foreign_facts(tasks: Sequence[TarCheck], reports: Sequence[TarReport]) -> Iterator[str]:
+    if num_missing := sum(task.idx is None for task in tasks):
+        yield f"{num_missing} tars without a DALI index beside them: python -m shards index DIR writes it"
+    if num_pax := sum(report.is_pax for report in reports):
+        yield f"{num_pax} tars with PAX headers, which DALI reads well only with an index"
+
+
+def _named(name: str, problem: str) -> str:
+    return problem if problem.startswith((name, f"{Path(name).stem}.idx")) else f"{name}: {problem}"
 
 
 def _first(problems: list[str]) -> list[str]:
     more = len(problems) - FIRST_PROBLEMS
     return problems if more <= 0 else [*problems[:FIRST_PROBLEMS], f"and {more} more problems"]
+
+
+def _task(root: Path, entry: ShardEntry, full: bool, is_gated: bool) -> TarCheck:
+    tar, idx = root / entry.tar, root / entry.idx
+    return TarCheck(tar=tar, idx=idx, tar_sha256=entry.tar_sha256, full=full, is_gated=is_gated)
 
 
 def _index_of(tar: Path) -> Path | None:

@@ -24,6 +24,7 @@ from shards.sources.webdataset import LABEL, is_picture_suffix, samples_of
 from shards.tar_scan import TarMember, scan_tar
 
 HARMLESS = frozenset({Trouble.MISNAMED, Trouble.ROTATED, Trouble.CMYK, Trouble.SIXTEEN_BIT, Trouble.BAD_METADATA})
+IN_PLACE = "indexed in place"  # what the manifest says of the source
 CHUNK = 1 << 22
 
 
@@ -54,6 +55,8 @@ def index_tar(tar: Path) -> IndexedTar:
             samples.append(members)
             labels += [int(os.pread(descriptor, m.size, m.offset)) for m in members[1:]]
         sha256 = _sha256(descriptor)
+    except ShardError:
+        raise
     except ValueError as error:
         raise ShardError("a label is not a number", where=tar, found=error) from None
     finally:
@@ -98,7 +101,7 @@ def index_folder(root: Path, executor: Executor, *, classes: tuple[str, ...] = (
         classes=classes if labelled else (),
         shards=tuple(result.entry for result in results if result.entry.num_samples),
         num_dropped=len(events),
-        build={"source": "indexed in place", "plan": "", "checks": "", "pictures": {}},
+        build={"source": IN_PLACE, "plan": "", "checks": "", "pictures": {}},
     )
     write_whole(root / MANIFEST_NAME, manifest.to_bytes())
     return manifest

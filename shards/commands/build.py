@@ -8,6 +8,7 @@ from pathlib import Path
 from shards.archives import archives_of, is_known, unknown_lines, verify
 from shards.commands.byte_progress import ByteProgress
 from shards.commands.common import MB, Subparsers, add_command, add_workers, positive, say, summary, warn
+from shards.commands.os_errors import say_os_errors
 from shards.dask_crew import dask_crew
 from shards.destination import destination
 from shards.errors import ShardError
@@ -72,7 +73,7 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument("--scratch", type=Path, metavar="DIR", help=scratch)
     parser.add_argument("--dask", metavar="ADDRESS", help="hand the work to this Dask scheduler instead")
     parser.epilog = f"{parser.epilog}\n{KINDS}\n{TROUBLES}"
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=say_os_errors(run))
 
 
 def add_build_flags(parser: argparse.ArgumentParser) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from shards.commands.build import DROPPED_EXIT_CODE
 from shards.commands.common import Subparsers, add_command, add_workers, say, summary, warn
+from shards.commands.os_errors import say_os_errors
 from shards.indexing import index_folder
 from shards.report import ERRORS_NAME
 from shards.workers import local_pool
@@ -25,12 +26,12 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument("--classes", type=Path, metavar="FILE", help="class names, one per line")
     parser.add_argument("--allow-drops", action="store_true", help="exit with 0 although samples are left out")
     add_workers(parser)
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=say_os_errors(run))
 
 
 def run(args: argparse.Namespace) -> int:
     """Index DIR; returns 3 when samples were left out and that was not allowed."""
-    classes = tuple(args.classes.read_text().split("\n")[:-1]) if args.classes else ()
+    classes = tuple(args.classes.read_text().splitlines()) if args.classes else ()
     with local_pool(args.workers) as executor:
         manifest = index_folder(args.dir, executor, classes=classes)
     say(f"indexed: {args.dir}: {summary(manifest)}")

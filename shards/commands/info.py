@@ -6,7 +6,9 @@ import argparse
 from pathlib import Path
 
 from shards.commands.common import MB, Subparsers, add_command, say, split_folders
+from shards.commands.os_errors import say_os_errors
 from shards.contact_sheet import contact_sheet
+from shards.errors import ShardError
 from shards.shardset import ShardSet, load_shard_set
 
 EXAMPLES = """\
@@ -14,6 +16,7 @@ EXAMPLES = """\
   python -m shards info data/pets/train --picture pets.png
 """
 FIRST_CLASSES = 12
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -22,7 +25,7 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument("dir", type=Path, metavar="DIR", help="a shard set, or a folder of them")
     picture = "write a contact sheet per split, with class names, as FILE-SPLIT.png"
     parser.add_argument("--picture", type=Path, metavar="FILE", help=picture)
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=say_os_errors(run))
 
 
 def run(args: argparse.Namespace) -> int:
@@ -33,9 +36,22 @@ def run(args: argparse.Namespace) -> int:
             say(line)
         if args.picture:
             path = args.picture.with_name(f"{args.picture.stem}-{folder.name}{args.picture.suffix or '.png'}")
-            contact_sheet(shard_set).save(path)
+            _draw(shard_set, path)
             say(f"  picture  {path}")
     return 0
+
+
+def _draw(shard_set: ShardSet, path: Path) -> None:
+    if (suffix := path.suffix.lower()) not in PICTURE_SUFFIXES:
+        raise ShardError(
+            "no format for a picture", where="--picture", found=suffix, expected=" ".join(PICTURE_SUFFIXES)
+        )
+    try:
+        sheet = contact_sheet(shard_set)
+    except (OSError, SyntaxError) as error:  # both are what Pillow says of damaged pictures
+        fix = f"python -m shards check {shard_set.root} --full names it"
+        raise ShardError("a picture does not decode", where=shard_set.root, found=error, fix=fix) from error
+    sheet.save(path)
 
 
 def describe(shard_set: ShardSet) -> list[str]:

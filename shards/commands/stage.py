@@ -8,7 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from shards.commands.common import Subparsers, add_command, positive, say
-from shards.manifest import MANIFEST_NAME, Manifest, parse_manifest
+from shards.commands.os_errors import say_os_errors
+from shards.errors import ShardError
+from shards.manifest import MANIFEST_NAME, Manifest, read_manifest
 from shards.progress import Display, State, open_display
 from shards.remote import RemoteFolder
 from shards.transfer import download, read_remote_manifest, upload
@@ -30,12 +32,12 @@ def add_parser(subparsers: Subparsers) -> None:
     stage.add_argument("dir", type=Path, metavar="DIR", help="created when missing")
     stage.add_argument("--without-tars", action="store_true", help="only the manifest and the indices")
     _add_threads(stage)
-    stage.set_defaults(run=run_stage)
+    stage.set_defaults(run=say_os_errors(run_stage))
     publish = add_command(subparsers, "publish", "Copy a shard set to a URL.", examples=PUBLISH_EXAMPLES)
     publish.add_argument("dir", type=Path, metavar="DIR", help="a finished split")
     publish.add_argument("url", metavar="URL", help="s3://bucket/folder or a path")
     _add_threads(publish)
-    publish.set_defaults(run=run_publish)
+    publish.set_defaults(run=say_os_errors(run_publish))
 
 
 def run_stage(args: argparse.Namespace) -> int:
@@ -51,8 +53,8 @@ def run_stage(args: argparse.Namespace) -> int:
 
 def run_publish(args: argparse.Namespace) -> int:
     """Copy to the URL."""
-    path = args.dir / MANIFEST_NAME
-    manifest = parse_manifest(path.read_bytes() if path.is_file() else b"", where=path)
+    if (manifest := read_manifest(args.dir)) is None:
+        raise ShardError(f"no {MANIFEST_NAME}", where=args.dir, expected="a finished shard set, one split of it")
     with open_display("publish") as display:
         on_bytes = _counter(display, manifest)
         num_files = upload(args.dir, RemoteFolder(url=args.url), threads=args.threads, on_bytes=on_bytes)

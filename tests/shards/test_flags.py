@@ -139,7 +139,7 @@ def run_in(
         monkeypatch.setattr(sys, "argv", ["shards", *line.split()])
         code = run_command(main)
         out, err = capsys.readouterr()
-        speed = re.compile(r"[\d,.]+ images/s.*")
+        speed = re.compile(r"[\d,.]+ (images|MB)/s.*")
         files = {name: content for name, content in files_of(folder).items() if "/.build/" not in name}
         return Outcome(code=code, printed=speed.sub("", out + err), files=files, asked=list(asked))
 
