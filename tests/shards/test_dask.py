@@ -19,11 +19,14 @@ from shards.errors import UserError
 from shards.job import BuildOptions, plan_build
 from shards.manifest import Manifest
 from shards.plan import Cut
+from shards.remote import RemoteFolder
 from shards.sources.folders import ClassFolders
+from shards.url_build import build_at_url
 
 pytest.importorskip("distributed", reason="the extra [dask] is not installed")
 Files = Callable[[Path], dict[str, bytes]]
 NUM_CLASSES, PER_CLASS = 4, 100
+SIX = BuildOptions(cut=Cut(num_shards=6))
 ROOT = Path(__file__).parents[2]
 
 
@@ -90,6 +93,23 @@ def test_two_workers_one_killed_mid_way_write_the_same_bytes(
     assert workers[0].wait(timeout=10) == -signal.SIGKILL
     assert len(list(out.glob("*.tar"))) > 10
     assert files_of(out) == files_of(tmp_path / "inline")
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_workers_send_their_shards_to_a_url(
+    tmp_path: Path,
+    tree: Path,
+    run_build: Callable[..., tuple[Manifest, bool]],
+    files_of: Files,
+    cluster: tuple[str, list[subprocess.Popen[bytes]]],
+) -> None:
+    run_build(ClassFolders(root=tree), tmp_path / "inline", cut=Cut(num_shards=6))
+    target, job = RemoteFolder(url=f"file://{tmp_path}/url"), plan_build(ClassFolders(root=tree), SIX)
+    _, was_written = build_at_url(job, target, tmp_path / "scratch", dask_crew(cluster[0]))
+    assert was_written
+    assert files_of(tmp_path / "url") == files_of(tmp_path / "inline")
+    assert not (tmp_path / "scratch").exists()
 
 
 @pytest.mark.slow

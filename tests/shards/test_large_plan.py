@@ -68,8 +68,8 @@ def test_fourteen_million_samples_are_planned_in_less_than_four_gib() -> None:
     found = json.loads(result.stdout)
     state = found["listing_bytes"] + found["plan_bytes"]
     print(
-        f"{NUM_SAMPLES:,} samples: peak {found['peak_bytes'] / 2**30:.2f} GiB, {state / NUM_SAMPLES:.1f} bytes of state "
-        f"per sample; listed, planned and first task of {found['num_shards']:,} in {found['seconds']:.0f} s; "
+        f"peak {found['peak_bytes'] / 2**30:.2f} GiB for {NUM_SAMPLES:,} samples, {state / NUM_SAMPLES:.1f} bytes each; "
+        f"listed, planned and first of {found['num_shards']:,} tasks made in {found['seconds']:.0f} s; "
         f"fingerprints of all shards, as for resuming, {found['fingerprint_seconds']:.0f} s"
     )
     assert found["peak_bytes"] < MOST_GIB * 2**30
