@@ -14,6 +14,7 @@ examples:
   python -m shards build pets/ data/pets     pictures to shards
   python -m shards check data/pets --full    is it sound
   python -m shards info data/pets            what is there
+  python -m shards bench pets/               how fast it is here
 """
 
 

@@ -138,4 +138,4 @@ def _add_samples(file: TarFile, task: ShardTask, tally: Tally) -> None:
 
 def _describe(sample: SampleRef) -> bytes:
     """The sample's json. Names that are no valid UTF-8 keep their bytes as escapes."""
-    return _JSON.encode({"name": sample.name}).encode("utf-8", "backslashreplace")
+    return f'{{"name": {_JSON.encode(sample.name)}}}'.encode("utf-8", "backslashreplace")
