@@ -68,7 +68,7 @@ def test_fourteen_million_samples_are_planned_in_less_than_four_gib() -> None:
     found = json.loads(result.stdout)
     state = found["listing_bytes"] + found["plan_bytes"]
     print(
-        f"peak {found['peak_bytes'] / 2**30:.2f} GiB for {NUM_SAMPLES:,} samples, {state / NUM_SAMPLES:.1f} bytes each; "
+        f"peak {found['peak_bytes'] / 2**30:.2f} GiB for {NUM_SAMPLES:,} samples, {state / NUM_SAMPLES:.1f} B each; "
         f"listed, planned and first of {found['num_shards']:,} tasks made in {found['seconds']:.0f} s; "
         f"fingerprints of all shards, as for resuming, {found['fingerprint_seconds']:.0f} s"
     )
