@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from shards.errors import ShardError
 from shards.pictures.inspect import DEFAULT_MAX_PIXELS, Inspection, inspect
@@ -96,8 +96,7 @@ class Judge:
         }
 
 
-@dataclass(frozen=True, kw_only=True)
-class Verdict:
+class Verdict(NamedTuple):
     """What becomes of a picture. `suffix` is None when it is left out, and `content` then is the original."""
 
     suffix: str | None

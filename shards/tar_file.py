@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -46,12 +47,12 @@ class TarFile:
 
         The first member is the picture: it is hashed and written as it is, the small ones behind it in one piece.
         """
-        offset, pieces, indexed = self.num_bytes, [], []
+        offset, pieces, indexed = self.num_bytes, list[bytes](), []
         for suffix, content in members:
-            name = f"{key}.{suffix}"
-            pieces += [ustar.header(name.encode("ascii"), len(content)), content, ustar.padding(len(content))]
-            indexed.append(IndexMember(suffix, offset + ustar.BLOCK, len(content), name))
-            offset += ustar.member_bytes(len(content))
+            name, size = f"{key}.{suffix}", len(content)
+            pieces += (ustar.header(name.encode("ascii"), size), content, ustar.padding(size))
+            indexed.append(IndexMember(suffix, offset + ustar.BLOCK, size, name))
+            offset += ustar.member_bytes(size)
         header, picture, *rest = pieces
         for piece in (header, picture, b"".join(rest)):
             self._write(piece)
@@ -90,10 +91,9 @@ def verify_against_index(path: Path, samples: Sequence[Sequence[IndexMember]], *
     with path.open("rb") as file:
         if (found := file.seek(0, os.SEEK_END)) != num_bytes:
             raise ShardError("reads back with another size", where=path, found=found, expected=num_bytes)
-        for member in (member for sample in samples for member in sample):
-            expected = ustar.header(member.name.encode("ascii"), member.size)
-            if os.pread(file.fileno(), ustar.BLOCK, member.offset - ustar.BLOCK) != expected:
-                raise ShardError("reads back with another header", where=path, expected=member.name)
-        end = len(ustar.END_OF_ARCHIVE)
-        if os.pread(file.fileno(), end, num_bytes - end) != ustar.END_OF_ARCHIVE:
+        descriptor, end = file.fileno(), len(ustar.END_OF_ARCHIVE)
+        for _, offset, size, name in itertools.chain.from_iterable(samples):
+            if os.pread(descriptor, ustar.BLOCK, offset - ustar.BLOCK) != ustar.header(name.encode("ascii"), size):
+                raise ShardError("reads back with another header", where=path, expected=name)
+        if os.pread(descriptor, end, num_bytes - end) != ustar.END_OF_ARCHIVE:
             raise ShardError("reads back without its end", where=path)

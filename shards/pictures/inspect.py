@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import warnings
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from PIL import Image
 
@@ -23,8 +23,7 @@ RARE = frozenset({"gif", "bmp", "tiff", "ppm", "pgm"})
 DEFAULT_MAX_PIXELS = 100_000_000
 
 
-@dataclass(frozen=True, kw_only=True)
-class Inspection:
+class Inspection(NamedTuple):
     """What was seen. `suffix` is None where the bytes are no picture; width and height in pixels, 0 where unknown."""
 
     suffix: str | None
@@ -164,10 +163,4 @@ def _one_line(error: Exception) -> str:
 
 
 def _with(inspection: Inspection, finding: Finding) -> Inspection:
-    return Inspection(
-        suffix=inspection.suffix,
-        width=inspection.width,
-        height=inspection.height,
-        orientation=inspection.orientation,
-        findings=(*inspection.findings, finding),
-    )
+    return inspection._replace(findings=(*inspection.findings, finding))
