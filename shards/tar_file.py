@@ -8,18 +8,26 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 from shards import ustar
 from shards.errors import ShardError
 from shards.index import IndexMember
 
-BUFFER = 1 << 20
 WRITEBACK = 16 << 20
+Member = tuple[str, bytes]  # suffix and content
+
+
+class Sample(NamedTuple):
+    """What one sample has in the tar, the picture first; the members that the index names, and those it does not."""
+
+    key: str
+    indexed: list[Member]
+    others: list[Member]
 
 
 class TarFile:
-    """Appends samples to a tar.
+    """Appends samples to a tar, some at a time.
 
     The index names a sample's picture first and its label second. `KEY.json` is left out of it: no pipeline needs the
     name to train, and a third component would add half again to the index, which DALI keeps in memory on every rank,
@@ -32,7 +40,7 @@ class TarFile:
         self.num_bytes = 0
         self._num_handed_over = 0
         self._sha256 = hashlib.sha256()
-        self._file = path.open("wb", buffering=BUFFER)
+        self._file = path.open("wb", buffering=0)
 
     def __enter__(self) -> Self:
         return self
@@ -42,30 +50,34 @@ class TarFile:
     ) -> None:
         self._file.close()
 
-    def add(self, key: str, members: Sequence[tuple[str, bytes]], *, num_indexed: int) -> None:
-        """Append one sample of (suffix, content) members, of which the first `num_indexed` go into the index.
-
-        The first member is the picture: it is hashed and written as it is, the small ones behind it in one piece.
-        """
-        offset, pieces, indexed = self.num_bytes, list[bytes](), []
-        for suffix, content in members:
-            name, size = f"{key}.{suffix}", len(content)
-            pieces += (ustar.header(name.encode("ascii"), size), content, ustar.padding(size))
-            indexed.append(IndexMember(suffix, offset + ustar.BLOCK, size, name))
-            offset += ustar.member_bytes(size)
-        header, picture, *rest = pieces
-        for piece in (header, picture, b"".join(rest)):
-            self._write(piece)
-        self.samples.append(indexed[:num_indexed])
+    def add(self, samples: Sequence[Sample]) -> None:
+        """Append a group of samples, a few hundred at most."""
+        pieces: list[bytes] = []
+        for sample in samples:
+            pieces += self._pieces(sample)
+        self._write(pieces)
         if self.num_bytes - self._num_handed_over >= WRITEBACK:
             self._start_writeback()
 
     def finish(self) -> str:
         """End the archive and flush it to disk; returns its sha256 in hex."""
-        self._write(ustar.END_OF_ARCHIVE)
-        self._file.flush()
+        self._write([ustar.END_OF_ARCHIVE])
+        self.num_bytes += len(ustar.END_OF_ARCHIVE)
         os.fsync(self._file.fileno())
         return self._sha256.hexdigest()
+
+    def _pieces(self, sample: Sample) -> tuple[bytes, bytes, bytes]:
+        """The picture's header, the picture as it is, and everything behind it."""
+        offset, pieces, members = self.num_bytes, list[bytes](), list[IndexMember]()
+        for suffix, content in (*sample.indexed, *sample.others):
+            name, size = f"{sample.key}.{suffix}", len(content)
+            pieces += (ustar.header(name.encode("ascii"), size), content, ustar.padding(size))
+            members.append(IndexMember(suffix, offset + ustar.BLOCK, size, name))
+            offset += ustar.member_bytes(size)
+        self.num_bytes = offset
+        self.samples.append(members[: len(sample.indexed)])
+        header, picture, *rest = pieces
+        return header, picture, b"".join(rest)
 
     def _start_writeback(self) -> None:
         """Let the kernel begin to write to disk, or the fsync at the end would find all of it still to be done.
@@ -76,10 +88,14 @@ class TarFile:
         os.posix_fadvise(self._file.fileno(), self._num_handed_over, length, os.POSIX_FADV_DONTNEED)
         self._num_handed_over += length
 
-    def _write(self, content: bytes) -> None:
-        self._sha256.update(content)
-        self._file.write(content)
-        self.num_bytes += len(content)
+    def _write(self, pieces: Sequence[bytes]) -> None:
+        for piece in pieces:
+            self._sha256.update(piece)
+        written = os.writev(self._file.fileno(), pieces)
+        if written < sum(map(len, pieces)):  # as on a disk that is nearly full
+            rest = memoryview(b"".join(pieces))[written:]
+            while rest:
+                rest = rest[os.write(self._file.fileno(), rest) :]
 
 
 def verify_against_index(path: Path, samples: Sequence[Sequence[IndexMember]], *, num_bytes: int) -> None:
