@@ -18,14 +18,12 @@ from shards.bench import loops
 from shards.bench.turn import Contestant, Turn, stopwatch
 from shards.bench.working_set import WorkingSet
 from shards.errors import ShardError
-from shards.plan import DEFAULT_SHARD_MIB, MIB
 
 READ, TAR, TAR_SYNCED, BUILD_FAST = "read only", "tar cf", "tar cf, then fsync", "build --no-decode"
 DECODE, VERIFY, BUILD = "decode to RGB only", "verify only", "build"
 SHARD_WRITER, START_UP = "webdataset ShardWriter", "build, start-up only"
 DECODED_SHARE, ENCODED_SHARE = 1 / 4, 1 / 16
-SHARDS_PER_WORKER = 4
-SMALLEST_MIB = 0.001
+SHARDS_PER_WORKER = 8
 
 
 def line_up(pictures: WorkingSet, folder: Path, *, workers: int) -> list[Contestant]:
@@ -35,20 +33,20 @@ def line_up(pictures: WorkingSet, folder: Path, *, workers: int) -> list[Contest
     """
     out = folder / "out"
     every, some, few = (pictures.part(share) for share in (1, DECODED_SHARE, ENCODED_SHARE))
-    start = _start_up_set(every[:workers], folder / "start")
-    mib = max(1.0, min(sum(_sizes(every)) / MIB / (SHARDS_PER_WORKER * workers), DEFAULT_SHARD_MIB))
+    ones = every[:workers]
+    start, num_shards = _start_up_set(ones, folder / "start"), min(SHARDS_PER_WORKER * workers, len(every))
     build = partial(_build, out, workers)
     enter = partial(_enter, out)
     return [
         enter(READ, every, workers, partial(loops.run_loop, loops.reading, every, workers)),
         enter(TAR, every, 1, partial(_tar, pictures.root, out, synced=False)),
         enter(TAR_SYNCED, every, 1, partial(_tar, pictures.root, out, synced=True)),
-        enter(BUILD_FAST, every, workers, partial(build, mib, pictures.root, "--no-decode")),
+        enter(BUILD_FAST, every, workers, partial(build, num_shards, pictures.root, "--no-decode")),
         enter(DECODE, some, workers, partial(loops.run_loop, loops.decoding_rgb, some, workers)),
         enter(VERIFY, some, workers, partial(loops.run_loop, loops.verifying, some, workers)),
-        enter(BUILD, every, workers, partial(build, mib, pictures.root)),
+        enter(BUILD, every, workers, partial(build, num_shards, pictures.root)),
         enter(SHARD_WRITER, few, 1, partial(loops.run_loop, partial(loops.writing_with_webdataset, out=out), few, 1)),
-        enter(START_UP, every[:workers], workers, partial(build, SMALLEST_MIB, start)),
+        enter(START_UP, ones, workers, partial(build, len(ones), start)),
     ]
 
 
@@ -85,10 +83,10 @@ def _tar(root: Path, out: Path, *, synced: bool) -> Turn:
     return elapsed()
 
 
-def _build(out: Path, workers: int, shard_mib: float, src: Path, *flags: str) -> Turn:
+def _build(out: Path, workers: int, num_shards: int, src: Path, *flags: str) -> Turn:
     elapsed = stopwatch(resource.RUSAGE_CHILDREN)
-    size = ["--shard-mib", f"{shard_mib:.3f}"]
-    _run([sys.executable, "-m", "shards", "build", str(src), str(out), "--workers", str(workers), *size, *flags])
+    numbers = ["--workers", str(workers), "--num-shards", str(num_shards)]
+    _run([sys.executable, "-m", "shards", "build", str(src), str(out), *numbers, *flags])
     return elapsed()
 
 
