@@ -22,7 +22,7 @@ from shards.errors import ShardError
 READ, TAR, TAR_SYNCED, BUILD_FAST = "read only", "tar cf", "tar cf, then fsync", "build --no-decode"
 DECODE, VERIFY, BUILD = "decode to RGB only", "verify only", "build"
 SHARD_WRITER, START_UP = "webdataset ShardWriter", "build, start-up only"
-DECODED_SHARE, ENCODED_SHARE = 1 / 4, 1 / 16
+DECODED_SHARE, ENCODED_SHARE = 1 / 8, 1 / 32
 SHARDS_PER_WORKER = 8
 
 

@@ -17,7 +17,7 @@ from shards.pictures.inspect import inspect
 from shards.pictures.jpeg import segments
 from shards.sources.folders import FlatFolder
 
-ENOUGH = 16_384
+ENOUGH = 32_768
 NUM_DRAWN = 256
 COMMENT = b"\xff\xfe"
 
@@ -37,7 +37,7 @@ class WorkingSet:
 def make_working_set(src: Path | None, root: Path, *, num_copies: int | None) -> WorkingSet:
     """Write the set into `root`, from the pictures of a folder or, without one, from drawn ones.
 
-    Without `num_copies` there are as many as make about 16,000 pictures, and of a larger folder an even sample.
+    Without `num_copies` there are as many as make about 32,000 pictures, and of a larger folder an even sample.
 
     Raises:
         ShardError: the folder holds no sound JPEG, or the disk is too small for the set and two tars of it.

@@ -12,7 +12,7 @@ from shards.commands.common import Subparsers, add_command, add_workers, positiv
 
 EXAMPLES = """\
   python -m shards bench                              drawn pictures
-  python -m shards bench pets/ --rounds 5             your own: an even sample of 16,000, or copies up to as many
+  python -m shards bench pets/ --rounds 5             your own: an even sample of 32,000, or copies up to as many
   python -m shards bench pets/ --copies 4 --workers 8 --folder /mnt/ssd --json bench.json
 """
 
@@ -25,7 +25,7 @@ def add_parser(subparsers: Subparsers) -> None:
     add_workers(parser)
     parser.add_argument("--rounds", type=positive, default=3, metavar="R", help="turns of each contestant (default 3)")
     parser.add_argument(
-        "--copies", type=positive, metavar="C", help="of the pictures (default: 16,000 pictures' worth)"
+        "--copies", type=positive, metavar="C", help="of the pictures (default: 32,000 pictures' worth)"
     )
     parser.add_argument("--folder", type=Path, metavar="DIR", help="disk to write on (default: for temporary files)")
     parser.add_argument("--json", type=Path, metavar="PATH", help="write the figures here as well")
