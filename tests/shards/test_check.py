@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import io
-import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from tars import write_tar
 
 from shards.check import CheckReport, check, local_entropy, plan_check, steps_line
 from shards.contact_sheet import contact_sheet
@@ -30,14 +29,6 @@ def run_check(executor: object) -> Callable[..., CheckReport]:
         return check(plan_check(root, full=full), executor)  # type: ignore[arg-type]
 
     return run
-
-
-def write_tar(path: Path, members: list[tuple[str, bytes]]) -> None:
-    with tarfile.open(path, "w") as tar:
-        for name, content in members:
-            info = tarfile.TarInfo(name)
-            info.size = len(content)
-            tar.addfile(info, io.BytesIO(content))
 
 
 def patch(path: Path, offset: int, content: bytes) -> None:

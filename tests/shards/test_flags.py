@@ -4,10 +4,8 @@ sees, in the exit code, in the files, or in the workers asked for."""
 from __future__ import annotations
 
 import argparse
-import io
 import re
 import sys
-import tarfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -15,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tars import write_tar
 
 from shards.__main__ import main
 from shards.commands import build, check, demo, index, info, stage
@@ -159,14 +158,6 @@ def prepare(folder: Path, make_tree: Callable[..., Path], make_picture: Make) ->
     members = sorted([*pictures[1:], *labels, ("0.jpg", pictures[0][1][:-90])])
     write_tar(folder / "tars" / "x.tar", members)
     return folder
-
-
-def write_tar(path: Path, members: list[tuple[str, bytes]]) -> None:
-    with tarfile.open(path, "w") as tar:
-        for name, content in members:
-            info = tarfile.TarInfo(name)
-            info.size = len(content)
-            tar.addfile(info, io.BytesIO(content))
 
 
 def test_every_flag_has_a_case() -> None:
