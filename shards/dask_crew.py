@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterator
-from concurrent.futures import Executor
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,7 +13,8 @@ from shards.workers import Crew
 CONNECT_SECONDS = 20
 
 
-def dask_crew(address: str, title: str = "build") -> Crew:
+@contextmanager
+def dask_crew(address: str) -> Iterator[Crew]:
     """The workers of the scheduler at `address`.
 
     Raises:
@@ -29,14 +29,9 @@ def dask_crew(address: str, title: str = "build") -> Crew:
     except (OSError, ValueError) as error:
         fix = "start one: dask scheduler, then dask worker ADDRESS"
         raise UserError("no Dask scheduler answers", where=f"--dask {address}", found=error, fix=fix) from None
-    num_threads = sum(client.nthreads().values())
-    if not num_threads:
-        client.close()
-        raise UserError("the Dask scheduler has no workers", where=f"--dask {address}", fix="dask worker ADDRESS")
-
-    @contextmanager
-    def pool() -> Iterator[Executor]:
-        with client:
-            yield client.get_executor(pure=False)
-
-    return Crew(pool=pool, num_in_flight=2 * num_threads, title=title, death_errors=(distributed.KilledWorker,))
+    with client:
+        num_threads = sum(client.nthreads().values())
+        if not num_threads:
+            raise UserError("the Dask scheduler has no workers", where=f"--dask {address}", fix="dask worker ADDRESS")
+        executor = client.get_executor(pure=False)
+        yield Crew(executor=executor, num_in_flight=2 * num_threads, death_errors=(distributed.KilledWorker,))

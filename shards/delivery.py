@@ -6,9 +6,8 @@ than the shards that its workers have in hand, and the bytes go straight from th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Executor, Future
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -27,13 +26,7 @@ Write = Callable[[ShardTask], ShardRecord]
 
 def delivering(crew: Crew, target: RemoteFolder) -> Crew:
     """The same crew, whose workers send what they write to `target`."""
-
-    @contextmanager
-    def pool() -> Iterator[Executor]:
-        with crew.pool() as executor:
-            yield _Delivering(executor, target)
-
-    return replace(crew, pool=pool)
+    return replace(crew, executor=_Delivering(crew.executor, target))
 
 
 class _Delivering(Executor):

@@ -17,13 +17,13 @@ from shards.workers import Crew, run_tasks
 def write_missing(job: Job, out: Path, missing: list[int], done: dict[int, ShardRecord], crew: Crew) -> None:
     """Write the shards numbered in `missing` and put their records into `done`."""
     spill = _spill(job, out, missing, crew.title) if job.is_sequential and missing else None
-    with open_display(crew.title) as display, crew.pool() as executor:
+    with open_display(crew.title) as display:
 
         def tick() -> None:
             display.show(_state(job, done, out_folder.bytes_in_flight(out)))
 
         tick()
-        for record in run_tasks(_tasks(job, out, missing, spill), executor, crew, on_tick=tick):
+        for record in run_tasks(_tasks(job, out, missing, spill), crew, on_tick=tick):
             done[record.number] = record
             if spill is not None:
                 spill.path(record.number).unlink(missing_ok=True)

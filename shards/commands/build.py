@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from shards.archives import archives_of, is_known, unknown_lines, verify
@@ -10,7 +11,7 @@ from shards.commands.byte_progress import ByteProgress
 from shards.commands.common import MB, Subparsers, add_command, add_workers, positive, say, summary, warn
 from shards.commands.os_errors import say_os_errors
 from shards.dask_crew import dask_crew
-from shards.destination import destination
+from shards.destination import Destination, destination
 from shards.errors import ShardError
 from shards.ilsvrc import expectation_lines
 from shards.job import BuildOptions, Job, plan_build
@@ -130,23 +131,17 @@ def _resize_of(short_side: int | None, quality: int | None) -> Resize | None:
 
 def run(args: argparse.Namespace) -> int:
     """Build every split found in SRC; returns 3 when pictures were left out and that was not allowed."""
-    options, manifests = options_of(args), dict[str, Manifest]()
+    options = options_of(args)
     out, sources = destination(args.out, scratch=args.scratch), recognise(args.src, labels=args.labels)
     if args.verify_archives:
         verify_archives(list(sources.values()))
-    for split, source in sources.items():
-        say(f"source: {source.description}")
-        job = plan_build(source, options)
-        say_plan(job)
-        if not args.dry_run:
-            manifest, was_written = out.build(split, job, crew_of(args))
-            events = out.events(split)
-            say_result(out.place(split), manifest, was_written, events)
-            for line in expectation_lines(job.listing, events):
-                say(line)
-            manifests[split] = manifest
-    if manifests:
-        out.write_indices(manifests)
+    if args.dry_run:
+        for source in sources.values():
+            plan(source, options)
+        return 0
+    with crew_of(args) as crew:  # opened before the scan, while which the workers get ready
+        manifests = {split: build(plan(source, options), split, out, crew) for split, source in sources.items()}
+    out.write_indices(manifests)
     dropped = sum(manifest.num_dropped for manifest in manifests.values())
     if dropped and not args.allow_drops:
         warn(f"{dropped:,} pictures were left out; --allow-drops accepts that")
@@ -166,7 +161,25 @@ def verify_archives(sources: list[Source]) -> None:
         say(f"verified: {archive}: md5 is the published one")
 
 
-def crew_of(args: argparse.Namespace) -> Crew:
+def plan(source: Source, options: BuildOptions) -> Job:
+    """Scan and plan one split, and say what was found."""
+    say(f"source: {source.description}")
+    job = plan_build(source, options)
+    say_plan(job)
+    return job
+
+
+def build(job: Job, split: str, out: Destination, crew: Crew) -> Manifest:
+    """Write one split and say what came of it."""
+    manifest, was_written = out.build(split, job, crew)
+    events = out.events(split)
+    say_result(out.place(split), manifest, was_written, events)
+    for line in expectation_lines(job.listing, events):
+        say(line)
+    return manifest
+
+
+def crew_of(args: argparse.Namespace) -> AbstractContextManager[Crew]:
     """The workers that the flags ask for."""
     return dask_crew(args.dask) if args.dask else local_crew(args.workers)
 

@@ -11,8 +11,8 @@ from shards.commands.byte_progress import ByteProgress
 from shards.commands.common import Subparsers, add_command, add_workers, positive, say, warn
 from shards.commands.os_errors import say_os_errors
 from shards.errors import ShardError
+from shards.local_pool import local_pool
 from shards.manifest import MANIFEST_NAME
-from shards.workers import local_pool
 
 EXAMPLES = """\
   python -m shards check data/pets                  structure, indices, keys, shuffling

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from shards.build import build
@@ -43,12 +44,12 @@ def add_parser(subparsers: Subparsers) -> None:
 def run(args: argparse.Namespace) -> int:
     """Draw both splits."""
     manifests = dict[str, Manifest]()
-    for stream, (split, num_pictures) in enumerate(((TRAIN, args.train), (VALIDATION, args.validation))):
-        source = DrawnPictures(num_pictures=num_pictures, seed=args.seed, stream=stream)
-        job = plan_build(source, BuildOptions(name="demo", seed=args.seed, overwrite=args.overwrite))
-        out = args.out / split
-        manifest, was_written = build(job, out, local_crew(args.workers, title=f"drawing {split}"))
-        manifests[split] = manifest
-        say(f"{'drawn' if was_written else 'already complete'}: {out}: {summary(manifest)}")
+    with local_crew(args.workers) as crew:
+        for stream, (split, num_pictures) in enumerate(((TRAIN, args.train), (VALIDATION, args.validation))):
+            source = DrawnPictures(num_pictures=num_pictures, seed=args.seed, stream=stream)
+            job = plan_build(source, BuildOptions(name="demo", seed=args.seed, overwrite=args.overwrite))
+            out = args.out / split
+            manifests[split], was_written = build(job, out, replace(crew, title=f"drawing {split}"))
+            say(f"{'drawn' if was_written else 'already complete'}: {out}: {summary(manifests[split])}")
     write_indices(args.out, manifests)
     return 0

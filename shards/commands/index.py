@@ -9,8 +9,8 @@ from shards.commands.build import DROPPED_EXIT_CODE
 from shards.commands.common import Subparsers, add_command, add_workers, say, summary, warn
 from shards.commands.os_errors import say_os_errors
 from shards.indexing import index_folder
+from shards.local_pool import local_pool
 from shards.report import ERRORS_NAME
-from shards.workers import local_pool
 
 EXAMPLES = """\
   python -m shards index imagenet-wds/train

@@ -138,16 +138,22 @@ def has_pictures(folder: Path) -> bool:
 
 def _add_files(builder: ListingBuilder, root: Path, inside: str, label: int) -> int:
     """Add the pictures below root/inside; returns how many other files were passed over."""
-    num_ignored = 0
+    num_ignored, known, prefix = 0, "", ""
     for folder, name in _walk(root / inside):
-        if is_picture(name):
-            path = os.path.join(folder, name)  # noqa: PTH118 - millions of times
-            status = os.stat(path)  # noqa: PTH116
-            name = os.path.relpath(path, root)
-            builder.add(name, size=status.st_size, label=label, stamp=status.st_mtime_ns)
-        else:
+        if not is_picture(name):
             num_ignored += 1
+            continue
+        if folder != known:
+            known, prefix = folder, _below(root, folder)
+        status = os.stat(f"{folder}/{name}")  # noqa: PTH116 - millions of times
+        builder.add(f"{prefix}{name}", size=status.st_size, label=label, stamp=status.st_mtime_ns)
     return num_ignored
+
+
+def _below(root: Path, folder: str) -> str:
+    """What stands before the names of a folder's files, from `root` on."""
+    relative = os.path.relpath(folder, root)
+    return "" if relative == os.curdir else f"{relative}/"
 
 
 def _walk(top: Path) -> Iterator[tuple[str, str]]:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Executor, Future
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -35,12 +34,7 @@ class InlineExecutor(Executor):
         return future
 
 
-@contextmanager
-def inline_pool() -> Iterator[Executor]:
-    yield InlineExecutor()
-
-
-INLINE = Crew(pool=inline_pool, num_in_flight=1)
+INLINE = Crew(executor=InlineExecutor(), num_in_flight=1)
 
 
 def picture(

@@ -96,7 +96,8 @@ def test_worker_processes_write_the_same_bytes_as_this_process(
 ) -> None:
     run_build(ClassFolders(root=tree), tmp_path / "inline", shard_mib=0.01)
     job = plan_build(ClassFolders(root=tree), BuildOptions(cut=Cut(shard_mib=0.01)))
-    build(job, tmp_path / "pool", local_crew(2))
+    with local_crew(2) as crew:
+        build(job, tmp_path / "pool", crew)
     assert files_of(tmp_path / "inline") == files_of(tmp_path / "pool")
 
 

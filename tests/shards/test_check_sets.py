@@ -9,6 +9,7 @@ import re
 import shutil
 import tarfile
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -31,7 +32,7 @@ Call = Callable[..., tuple[int, list[str], str]]
 def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], inline_crew: Crew) -> Call:
     """Runs a command line in this process; gives the exit code, the problems and all that was printed."""
     for module in (command, index_command):
-        monkeypatch.setattr(module, "local_pool", lambda workers: inline_crew.pool())
+        monkeypatch.setattr(module, "local_pool", lambda workers: nullcontext(inline_crew.executor))
 
     def run(*args: object) -> tuple[int, list[str], str]:
         monkeypatch.setattr("sys.argv", ["shards", *map(str, args)])

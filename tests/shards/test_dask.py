@@ -88,7 +88,8 @@ def test_two_workers_one_killed_mid_way_write_the_same_bytes(
     killer = threading.Thread(target=kill_when_some_shards_are_there)
     killer.start()
     job = plan_build(ClassFolders(root=tree), BuildOptions(cut=Cut(shard_mib=0.02)))
-    build(job, out, dask_crew(address))
+    with dask_crew(address) as crew:
+        build(job, out, crew)
     killer.join(timeout=10)
     assert workers[0].wait(timeout=10) == -signal.SIGKILL
     assert len(list(out.glob("*.tar"))) > 10
@@ -106,7 +107,8 @@ def test_workers_send_their_shards_to_a_url(
 ) -> None:
     run_build(ClassFolders(root=tree), tmp_path / "inline", cut=Cut(num_shards=6))
     target, job = RemoteFolder(url=f"file://{tmp_path}/url"), plan_build(ClassFolders(root=tree), SIX)
-    _, was_written = build_at_url(job, target, tmp_path / "scratch", dask_crew(cluster[0]))
+    with dask_crew(cluster[0]) as crew:
+        _, was_written = build_at_url(job, target, tmp_path / "scratch", crew)
     assert was_written
     assert files_of(tmp_path / "url") == files_of(tmp_path / "inline")
     assert not (tmp_path / "scratch").exists()
@@ -116,5 +118,6 @@ def test_workers_send_their_shards_to_a_url(
 @pytest.mark.filterwarnings("ignore")
 def test_an_address_without_scheduler_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shards.dask_crew.CONNECT_SECONDS", 1)
-    with pytest.raises(UserError, match=r"--dask tcp://127.0.0.1:9: no Dask scheduler answers"):
-        dask_crew("tcp://127.0.0.1:9")
+    said = r"--dask tcp://127.0.0.1:9: no Dask scheduler answers"
+    with pytest.raises(UserError, match=said), dask_crew("tcp://127.0.0.1:9"):
+        pass

@@ -7,7 +7,8 @@ import argparse
 import re
 import sys
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -110,13 +111,13 @@ def run_in(
     """Runs a command line in a folder, in this process, and tells which workers it asked for."""
     asked: list[Any] = []
 
-    def crew(*args: Any, title: str = "build") -> Crew:
+    def crew(*args: Any) -> AbstractContextManager[Crew]:
         asked.append(args)
-        return inline_crew
+        return nullcontext(inline_crew)
 
-    def pool(*args: Any) -> Any:
+    def pool(*args: Any) -> AbstractContextManager[Executor]:
         asked.append(args)
-        return inline_crew.pool()
+        return nullcontext(inline_crew.executor)
 
     def threads(number: int) -> ThreadPoolExecutor:
         asked.append(number)
