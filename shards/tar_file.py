@@ -68,16 +68,18 @@ class TarFile:
 
     def _pieces(self, sample: Sample) -> tuple[bytes, bytes, bytes]:
         """The picture's header, the picture as it is, and everything behind it."""
-        offset, pieces, members = self.num_bytes, list[bytes](), list[IndexMember]()
-        for suffix, content in (*sample.indexed, *sample.others):
-            name, size = f"{sample.key}.{suffix}", len(content)
-            pieces += (ustar.header(name.encode("ascii"), size), content, ustar.padding(size))
+        key, offset, pieces, members = sample.key, self.num_bytes, list[bytes](), list[IndexMember]()
+        for suffix, content in sample.indexed + sample.others:
+            name, size = f"{key}.{suffix}", len(content)
+            padding = ustar.padding(size)
+            pieces.append(ustar.header(name.encode("ascii"), size))
+            pieces.append(content)
+            pieces.append(padding)
             members.append(IndexMember(suffix, offset + ustar.BLOCK, size, name))
-            offset += ustar.member_bytes(size)
+            offset += ustar.BLOCK + size + len(padding)
         self.num_bytes = offset
         self.samples.append(members[: len(sample.indexed)])
-        header, picture, *rest = pieces
-        return header, picture, b"".join(rest)
+        return pieces[0], pieces[1], b"".join(pieces[2:])
 
     def _start_writeback(self) -> None:
         """Let the kernel begin to write to disk, or the fsync at the end would find all of it still to be done.
