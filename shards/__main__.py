@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import importlib
+import os
 import sys
 
-from shards.commands import bench, build, check, demo, index, info, stage
 from shards.errors import run_command
 
+COMMANDS = ("build", "index", "demo", "check", "info", "stage", "bench")
 EXAMPLES = """\
 examples:
   python -m shards demo data/demo            draw a small labelled set, to try the trainer with
@@ -19,7 +21,7 @@ examples:
 
 
 def main() -> int:
-    """Parse the command line and run the subcommand; returns the exit code."""
+    """Parse the command line and run the subcommand; returns the exit code. No other subcommand is imported."""
     parser = argparse.ArgumentParser(
         prog="python -m shards",
         description="Pictures to WebDataset tar shards and back.",
@@ -27,11 +29,14 @@ def main() -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (build, index, demo, check, info, stage, bench):
-        command.add_parser(subparsers)
+    for name in [name for name in COMMANDS if name in sys.argv[1:2]] or COMMANDS:
+        importlib.import_module(f"shards.commands.{name}").add_parser(subparsers)
     args = parser.parse_args()
     return int(args.run(args))
 
 
 if __name__ == "__main__":
+    # NumPy's BLAS, of which nothing here makes use, would start a thread per core in every process, and a process with
+    # one thread can fork its workers.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     sys.exit(run_command(main))

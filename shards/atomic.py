@@ -14,6 +14,13 @@ def temporary_beside(path: Path) -> Path:
     return path.with_name(f"{path.name}{TEMPORARY}{socket.gethostname()}-{os.getpid()}")
 
 
+def remove_temporaries(folder: Path, *patterns: str) -> None:
+    """Remove what killed writers of files of these names left in `folder`. Nobody may be writing them now."""
+    for pattern in patterns:
+        for path in folder.glob(f"{pattern}{TEMPORARY}*"):
+            path.unlink(missing_ok=True)
+
+
 def write_whole(path: Path, content: bytes, *, temporary: Path | None = None) -> None:
     """Write a file so that a crash leaves the old one or the new one, never a part."""
     temporary = temporary or temporary_beside(path)

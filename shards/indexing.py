@@ -12,14 +12,14 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 
-from shards.atomic import write_whole
+from shards.atomic import remove_temporaries, write_whole
 from shards.errors import ShardError
 from shards.index import IndexMember, format_index
 from shards.judge import Event
 from shards.manifest import MANIFEST_NAME, Manifest, ShardEntry, sha256_of
 from shards.pictures.inspect import inspect
 from shards.pictures.troubles import Trouble
-from shards.report import DROPPED, write_errors
+from shards.report import DROPPED, ERRORS_NAME, write_errors
 from shards.sources.webdataset import LABEL, is_picture_suffix, samples_of
 from shards.tar_scan import TarMember, scan_tar
 
@@ -84,6 +84,7 @@ def index_folder(root: Path, executor: Executor, *, classes: tuple[str, ...] = (
     tars = sorted(root.glob("*.tar")) if root.is_dir() else []
     if not tars:
         raise ShardError("no tars to index", where=root)
+    remove_temporaries(root, "*.idx", MANIFEST_NAME, ERRORS_NAME)
     results = list(executor.map(index_tar, tars))
     labelled = _is_labelled(root, results)
     highest = max(result.highest_label for result in results)

@@ -12,8 +12,6 @@ from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 
-BLAS_THREADS = "OPENBLAS_NUM_THREADS"
-
 
 def _nothing() -> None:
     pass
@@ -30,11 +28,13 @@ def local_pool(num_workers: int, *, first: Callable[[], None] = _nothing) -> Ite
         num_workers: processes. All start now, so that they are ready when the first task is.
         first: done by each before any task; if it does nothing, its module has still been imported.
     """
-    context = multiprocessing.get_context("spawn")
+    method = start_method()
+    context = multiprocessing.get_context(method)
     lifeline, our_end = context.Pipe(duplex=False)
-    pool = ProcessPoolExecutor(num_workers, mp_context=context, initializer=_start_worker, initargs=(lifeline,))
+    ends = (lifeline, our_end if method == "fork" else None)
+    pool = ProcessPoolExecutor(num_workers, mp_context=context, initializer=_start_worker, initargs=ends)
     try:
-        with _interrupts_held_back(), _one_blas_thread():
+        with _interrupts_held_back():
             for _ in range(num_workers):
                 pool.submit(first)
         yield pool
@@ -42,6 +42,15 @@ def local_pool(num_workers: int, *, first: Callable[[], None] = _nothing) -> Ite
         our_end.close()
         pool.shutdown(wait=True, cancel_futures=True)
         lifeline.close()
+
+
+def start_method() -> str:
+    """Fork where this process has one thread, which costs milliseconds and shares all that is imported; else spawn.
+
+    A fork beside other threads, Python's or a library's, could copy a lock that one of them holds.
+    """
+    num_threads = len(os.listdir("/proc/self/task"))  # noqa: PTH208 - names are enough
+    return "fork" if num_threads == 1 else "spawn"
 
 
 @contextmanager
@@ -55,24 +64,9 @@ def _interrupts_held_back() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-@contextmanager
-def _one_blas_thread() -> Iterator[None]:
-    """Processes started in the block have no threads of NumPy's BLAS, which nothing here uses.
-
-    Otherwise each has one per core, 4,096 on a machine of 64, and they spin for a tenth of a second at the start.
-    """
-    before = os.environ.get(BLAS_THREADS)
-    os.environ[BLAS_THREADS] = "1"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[BLAS_THREADS]
-        else:
-            os.environ[BLAS_THREADS] = before
-
-
-def _start_worker(lifeline: Connection) -> None:
+def _start_worker(lifeline: Connection, our_end: Connection | None) -> None:
+    if our_end is not None:  # a fork has it too, and as long as anybody has it the lifeline does not end
+        our_end.close()
     threading.Thread(target=_end_with_parent, args=(lifeline,), daemon=True).start()
 
 

@@ -7,11 +7,12 @@ import shutil
 from collections.abc import Callable, Iterator, Set
 from pathlib import Path
 
-from shards.atomic import TEMPORARY
+from shards import atomic
 from shards.errors import ShardError
-from shards.manifest import Manifest
+from shards.manifest import MANIFEST_NAME, Manifest
 from shards.plan import MIB
 from shards.record import BUILD_FOLDER, ShardRecord, is_intact, read_record, record_path
+from shards.report import ERRORS_NAME
 
 SPARE_BYTES = 64 * MIB
 
@@ -34,8 +35,8 @@ def check_replaceable(where: object, old: Manifest, *, may_replace: bool) -> Non
 
 def remove_temporaries(out: Path) -> None:
     """Remove what killed writers left. Call only while holding the folder's lock."""
-    for path in (out / BUILD_FOLDER).glob(f"*{TEMPORARY}*"):
-        path.unlink(missing_ok=True)
+    atomic.remove_temporaries(out / BUILD_FOLDER, "*")
+    atomic.remove_temporaries(out, MANIFEST_NAME, ERRORS_NAME)
 
 
 def remove_strangers(out: Path, name: str, stems: list[str]) -> None:
@@ -68,7 +69,7 @@ def check_space(out: Path, needed: int) -> None:
 def bytes_in_flight(out: Path) -> int:
     """Bytes of the tars being written now, by whichever process or machine."""
     total = 0
-    for path in (out / BUILD_FOLDER).glob(f"*.tar{TEMPORARY}*"):
+    for path in (out / BUILD_FOLDER).glob(f"*.tar{atomic.TEMPORARY}*"):
         try:
             total += path.stat().st_size
         except FileNotFoundError:  # finished since the folder was read

@@ -137,8 +137,9 @@ def test_another_set_is_replaced_only_when_asked_and_leaves_nothing(tmp_path: Pa
     assert load_shard_set(out).num_samples == 21
 
 
-def test_temporaries_of_a_killed_writer_are_removed(tmp_path: Path, tree: Path, run_build: Run) -> None:
-    leftover = tmp_path / "out" / ".build" / "shard-000000.tar.tmp-host-1"
+@pytest.mark.parametrize("name", [".build/shard-000000.tar", "manifest.json", "errors.jsonl"])
+def test_temporaries_of_a_killed_writer_are_removed(tmp_path: Path, tree: Path, run_build: Run, name: str) -> None:
+    leftover = tmp_path / "out" / f"{name}.tmp-host-1"
     leftover.parent.mkdir(parents=True)
     leftover.write_bytes(b"half")
     run_build(ClassFolders(root=tree), tmp_path / "out")

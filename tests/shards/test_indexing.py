@@ -49,12 +49,14 @@ def test_pictures_that_do_not_decode_are_not_named(
     tmp_path: Path, make_picture: Make, executor: Executor, decode_with_dali: Decode
 ) -> None:
     write_tar(tmp_path / "x.tar", [("a.jpg", make_picture(0)[:-80]), ("b.jpg", make_picture(1)), ("c.jpg", b"")])
+    (tmp_path / "x.idx.tmp-host-1").write_bytes(b"left by a killed writer")
     before = (tmp_path / "x.tar").read_bytes()
     manifest = index_folder(tmp_path, executor)
     assert (manifest.num_samples, manifest.num_dropped, manifest.classes) == (1, 2, ())
     assert [event["trouble"] for event in read_errors(tmp_path)] == ["truncated", "empty"]
     assert decode_with_dali(tmp_path) == [("b", (16, 24, 3))]
     assert (tmp_path / "x.tar").read_bytes() == before
+    assert not list(tmp_path.glob("*.tmp-*"))
 
 
 def test_mistakes_are_named(tmp_path: Path, make_picture: Make, executor: Executor) -> None:

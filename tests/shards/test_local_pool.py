@@ -6,15 +6,16 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from shards.local_pool import local_pool
+from shards.local_pool import local_pool, start_method
 
-MOMENTS = [0.05 * step for step in range(10)]  # after the first line of output: spawning, importing, writing
+MOMENTS = [0.04 * step for step in range(10)]  # after the first line of output: spawning, importing, writing
 ROOT = Path(__file__).parents[2]
 
 
@@ -28,12 +29,38 @@ def test_workers_have_ctrl_c_blocked_and_the_command_has_not() -> None:
     assert signal.SIGINT not in blocked()
 
 
+def test_a_build_has_one_thread_when_it_starts_its_workers_and_so_forks_them() -> None:
+    script = "import shards.commands.build; from shards.local_pool import start_method; print(start_method())"
+    environment = os.environ | {"OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    assert subprocess.check_output([sys.executable, "-c", script], env=environment, text=True) == "fork\n"
+
+
+def test_beside_another_thread_workers_are_spawned() -> None:
+    leave = threading.Event()
+    thread = threading.Thread(target=leave.wait)
+    thread.start()
+    try:
+        assert start_method() == "spawn"
+    finally:
+        leave.set()
+        thread.join()
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_workers_end_with_the_block_that_holds_them(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shards.local_pool.start_method", lambda: method)
+    with local_pool(2) as executor:
+        workers = {executor.submit(os.getpid).result() for _ in range(8)}
+        assert os.getpid() not in workers
+    assert not any(Path(f"/proc/{worker}").exists() for worker in workers)
+
+
 @pytest.mark.slow
 def test_ctrl_c_at_any_moment_says_so_in_one_line_and_leaves_no_process(
     tmp_path: Path, make_picture: Callable[..., bytes]
 ) -> None:
     (tmp_path / "tree" / "class").mkdir(parents=True)
-    for number in range(1500):
+    for number in range(4000):
         (tmp_path / "tree" / "class" / f"{number}.jpg").write_bytes(make_picture(number, size=(120, 90)))
     codes = [interrupt(tmp_path, f"out{number}", moment) for number, moment in enumerate(MOMENTS)]
     assert set(codes) <= {0, 130, -signal.SIGINT}  # the last when Python was about to exit
