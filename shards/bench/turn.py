@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from shards.bench import memory
+
 
 @dataclass(frozen=True, kw_only=True)
 class Turn:
@@ -69,6 +71,7 @@ def take_turns(contestants: Sequence[Contestant], *, rounds: int, say: Callable[
         for timing in timings:
             say(f"round {number + 1} of {rounds}: {timing.contestant.name}")
             os.sync()  # or this one's writing would wait for the last one's
+            memory.touch(timing.contestant.num_bytes)
             try:
                 timing.turns.append(timing.contestant.run())
             finally:
