@@ -15,7 +15,7 @@ from pathlib import Path
 
 from shards.errors import ShardError
 from shards.listing import Listing, ListingBuilder
-from shards.sources.folders import class_order, classes_in, ignored, is_picture
+from shards.sources.folders import class_order, classes_in, ignored, is_picture, is_visible_picture
 from shards.sources.ranges import RangeReader, stamp_of
 from shards.tar_scan import TarMember, scan_tar
 
@@ -85,7 +85,7 @@ def add_class(
     num_ignored = 0
     for member in sorted(members):
         inside = member.name.removeprefix("./").removeprefix(f"{name}/")
-        if is_picture(inside) and not _base(inside).startswith("."):
+        if is_visible_picture(inside):
             place = {"offset": member.offset, "container": container, "stamp": stamp}
             builder.add(f"{name}/{inside}", size=member.size, label=label, **place)
         else:

@@ -87,7 +87,7 @@ class FlatFolder:
     def has_top_level_pictures(self) -> bool:
         """Whether a picture lies directly in the folder."""
         with os.scandir(self.root) as entries:
-            return any(is_picture(entry.name) and entry.is_file() for entry in entries)
+            return any(is_visible_picture(entry.name) and entry.is_file() for entry in entries)
 
     @property
     def description(self) -> str:
@@ -166,6 +166,11 @@ def _walk(top: Path) -> Iterator[tuple[str, str]]:
 def is_picture(name: str) -> bool:
     """Whether a file is named like a picture."""
     return name[name.rfind(".") :].lower() in SUFFIXES
+
+
+def is_visible_picture(path: str) -> bool:
+    """Whether a file is named like a picture and neither it nor a folder above it is hidden."""
+    return is_picture(path) and not path.startswith(".") and "/." not in path
 
 
 def _no_pictures(root: Path) -> ShardError:

@@ -15,7 +15,7 @@ from typing import Any
 
 from shards.errors import ShardError, missing_package
 from shards.listing import UNLABELLED, Listing, ListingBuilder
-from shards.sources.folders import ignored, is_picture
+from shards.sources.folders import ignored, is_visible_picture
 from shards.sources.ranges import RangeReader, stamp_of
 from shards.tar_scan import scan_tar
 
@@ -47,7 +47,7 @@ class FlatTar:
             files = sorted(scan_tar(descriptor, where=self.path))
         finally:
             os.close(descriptor)
-        members = [file for file in files if is_picture(file.name)]
+        members = [file for file in files if is_visible_picture(file.name.removeprefix("./"))]
         if not members:
             raise ShardError("no pictures inside", where=self.path, found=f"{len(files)} other files")
         names = [member.name for member in members]

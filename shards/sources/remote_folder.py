@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from shards.errors import ShardError
 from shards.listing import UNLABELLED, Listing, ListingBuilder, SampleRef
 from shards.remote import RemoteFolder
-from shards.sources.folders import class_order, is_picture
+from shards.sources.folders import class_order, ignored, is_visible_picture
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +36,8 @@ class RemotePictures:
 
     def scan(self) -> tuple[Listing, list[str]]:
         """Sorted by name; the first folder is the class. See `Source.scan`."""
-        files = {name: file for name, file in RemoteFolder(url=self.url).find().items() if is_picture(name)}
+        found = RemoteFolder(url=self.url).find()
+        files = {name: file for name, file in found.items() if is_visible_picture(name)}
         if not files:
             raise ShardError("no pictures", where=self.url)
         classes, warnings = self._classes(list(files))
@@ -45,7 +46,7 @@ class RemotePictures:
         for name in sorted(files, key=lambda name: (rank.get(name.partition("/")[0], 0), name)):
             label = rank[name.partition("/")[0]] if classes else UNLABELLED
             builder.add(name, size=files[name].size, label=label, stamp=files[name].stamp)
-        return builder.finish(tuple(classes)), warnings
+        return builder.finish(tuple(classes)), warnings + ignored(len(found) - len(files))
 
     def reader(self) -> RemoteReader:
         """Connects in the process that reads."""

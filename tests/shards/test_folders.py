@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tars import write_tar
 from torchvision.datasets import ImageFolder
 
 from shards.errors import ShardError
 from shards.sources.folders import ClassFolders, FlatFolder
+from shards.sources.ilsvrc_validation import FlatTar
 from shards.sources.recognise import recognise
+from shards.sources.remote_folder import RemotePictures
 
 Tree = Callable[..., Path]
 
@@ -41,6 +45,20 @@ def test_empty_class_and_other_files_are_mentioned(tmp_path: Path, make_tree: Tr
     assert len(listing) == 3
     assert any("'empty' holds no pictures" in text for text in warnings)
     assert any(text.startswith("1 files are not named like pictures") for text in warnings)
+
+
+def test_hidden_pictures_are_passed_over_at_a_url_and_in_a_tar_as_in_a_folder(tmp_path: Path, make_tree: Tree) -> None:
+    root = make_tree(tmp_path / "root", {"a": 2, "b.jpg": 1})
+    for hidden in ("a/._0.jpg", ".trash/0.jpg", "a/.jpg", "a/.cache/x.jpg"):
+        (root / hidden).parent.mkdir(exist_ok=True)
+        (root / hidden).write_text("x")
+    shutil.copytree(root / "a", tmp_path / "flat")
+    write_tar(tmp_path / "x.tar", [(f"./{name}", b"x") for name in ("0.jpg", "._0.jpg", ".trash/0.jpg")])
+    listed = [source.scan()[0] for source in (ClassFolders(root=root), RemotePictures(url=f"file://{root}"))]
+    assert [sample.name for sample in listed[0]] == [sample.name for sample in listed[1]]
+    assert len(listed[0]) == 3
+    assert len(FlatFolder(root=tmp_path / "flat").scan()[0]) == 2
+    assert [sample.name for sample in FlatTar(path=tmp_path / "x.tar").scan()[0]] == ["./0.jpg"]
 
 
 @pytest.mark.parametrize("validation", ["val", "validation", "valid", "test"])
