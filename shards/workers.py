@@ -87,6 +87,6 @@ def _worker_died(tasks: list[ShardTask]) -> ShardError:
     stems = sorted(task.stem for task in tasks)
     return ShardError(
         "a worker process died, killed or out of memory",
-        where=f"while writing {', '.join(stems)}",
+        where=f"while writing {', '.join(stems)}" if stems else None,
         fix="finished shards are kept: run the same command again to go on, with fewer --workers if memory ran out",
     )

@@ -139,7 +139,7 @@ def run(args: argparse.Namespace) -> int:
         for source in sources.values():
             plan(source, options)
         return 0
-    with crew_of(args) as crew:  # opened before the scan, while which the workers get ready
+    with crew_of(args) as crew:  # before the scan, during which the workers get ready
         manifests = {split: build(plan(source, options), split, out, crew) for split, source in sources.items()}
     out.write_indices(manifests)
     dropped = sum(manifest.num_dropped for manifest in manifests.values())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import os
 import tarfile
 import warnings
 from collections.abc import Callable
@@ -144,6 +145,15 @@ def test_temporaries_of_a_killed_writer_are_removed(tmp_path: Path, tree: Path, 
     leftover.write_bytes(b"half")
     run_build(ClassFolders(root=tree), tmp_path / "out")
     assert not leftover.exists()
+
+
+def test_a_worker_that_died_before_the_first_shard_is_noticed(tmp_path: Path, tree: Path) -> None:
+    job = plan_build(ClassFolders(root=tree), BuildOptions())
+    with local_crew(1) as crew:
+        dying = crew.executor.submit(os._exit, 1)
+        assert dying.exception() is not None
+        with pytest.raises(ShardError, match=r"^a worker process died, killed or out of memory; finished shards"):
+            build(job, tmp_path / "out", crew)
 
 
 def test_two_builds_into_one_folder_are_refused(tmp_path: Path, tree: Path, run_build: Run) -> None:
