@@ -12,7 +12,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 
-from shards.atomic import remove_temporaries, write_whole
+from shards.atomic import TEMPORARY, remove_temporaries, write_whole
 from shards.errors import ShardError
 from shards.index import IndexMember, format_index
 from shards.judge import Event
@@ -38,8 +38,13 @@ class IndexedTar:
     num_unlabelled: int
 
 
+def pending_index(tar: Path) -> Path:
+    """Where the index of a tar waits until those of all others are known to be good as well."""
+    return tar.with_suffix(f".idx{TEMPORARY}pending")
+
+
 def index_tar(tar: Path) -> IndexedTar:
-    """Write the index of one tar beside it."""
+    """Write the pending index of one tar."""
     descriptor = os.open(tar, os.O_RDONLY)
     samples: list[list[IndexMember]] = []
     events: list[Event] = []
@@ -61,11 +66,11 @@ def index_tar(tar: Path) -> IndexedTar:
         raise ShardError("a label is not a number", where=tar, found=error) from None
     finally:
         os.close(descriptor)
-    index, idx = format_index(samples), tar.with_suffix(".idx")
-    write_whole(idx, index)
+    index = format_index(samples)
+    write_whole(pending_index(tar), index)
     entry = ShardEntry(
         tar=tar.name,
-        idx=idx.name,
+        idx=tar.with_suffix(".idx").name,
         num_samples=len(samples),
         tar_bytes=tar.stat().st_size,
         tar_sha256=sha256,
@@ -76,16 +81,29 @@ def index_tar(tar: Path) -> IndexedTar:
 
 
 def index_folder(root: Path, executor: Executor, *, classes: tuple[str, ...] = ()) -> Manifest:
-    """Index every tar of a folder and write its manifest.
+    """Index every tar of a folder and write its manifest. A folder that is refused stays as it is.
 
     Raises:
-        ShardError: no tars, two tars that would share an index, no usable sample, or labels on some samples only.
+        ShardError: no tars, no usable sample, or labels on some samples only.
     """
     tars = sorted(root.glob("*.tar")) if root.is_dir() else []
     if not tars:
         raise ShardError("no tars to index", where=root)
     remove_temporaries(root, "*.idx", MANIFEST_NAME, ERRORS_NAME)
-    results = list(executor.map(index_tar, tars))
+    try:
+        results = list(executor.map(index_tar, tars))
+        manifest = _manifest(root, tars[0].stem, results, classes)
+        (root / MANIFEST_NAME).unlink(missing_ok=True)  # before the indices that it describes change
+        for tar in tars:
+            pending_index(tar).replace(tar.with_suffix(".idx"))
+    finally:
+        remove_temporaries(root, "*.idx")
+    write_errors(root, [event for result in results for event in result.events])
+    write_whole(root / MANIFEST_NAME, manifest.to_bytes())
+    return manifest
+
+
+def _manifest(root: Path, name: str, results: list[IndexedTar], classes: tuple[str, ...]) -> Manifest:
     labelled = _is_labelled(root, results)
     highest = max(result.highest_label for result in results)
     if labelled and not classes:
@@ -94,18 +112,14 @@ def index_folder(root: Path, executor: Executor, *, classes: tuple[str, ...] = (
         raise ShardError(
             "labels beyond the list of classes", where=root, found=highest, expected=f"below {len(classes)}"
         )
-    events = [event for result in results for event in result.events]
-    write_errors(root, events)
-    manifest = Manifest(
-        name=tars[0].stem,
+    return Manifest(
+        name=name,
         seed=0,
         classes=classes if labelled else (),
         shards=tuple(result.entry for result in results if result.entry.num_samples),
-        num_dropped=len(events),
+        num_dropped=sum(len(result.events) for result in results),
         build={"source": IN_PLACE, "plan": "", "checks": "", "pictures": {}},
     )
-    write_whole(root / MANIFEST_NAME, manifest.to_bytes())
-    return manifest
 
 
 def _is_labelled(root: Path, results: list[IndexedTar]) -> bool:

@@ -71,3 +71,15 @@ def test_mistakes_are_named(tmp_path: Path, make_picture: Make, executor: Execut
     write_tar(tmp_path / "x.tar", [("a.jpg", make_picture(0)), ("a.cls", b"dog")])
     with pytest.raises(ShardError, match="a label is not a number"):
         index_folder(tmp_path, executor)
+
+
+def test_a_refused_folder_stays_as_it_is(
+    tmp_path: Path, make_picture: Make, executor: Executor, files_of: Callable[[Path], dict[str, bytes]]
+) -> None:
+    write_tar(tmp_path / "x.tar", [("a.jpg", make_picture(0)), ("a.cls", b"0")])
+    index_folder(tmp_path, executor)
+    write_tar(tmp_path / "y.tar", [("b.jpg", make_picture(1))])
+    before = files_of(tmp_path)
+    with pytest.raises(ShardError, match="only some samples have a label"):
+        index_folder(tmp_path, executor)
+    assert files_of(tmp_path) == before
