@@ -7,7 +7,7 @@ because a full disk on a dashboard must not cost the training.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -36,31 +36,40 @@ class Sink(Protocol):
 
 
 class SinkGroup:
-    """Hands everything to each sink; one that fails is removed with a warning."""
+    """Hands everything to each sink; one that fails is removed, and the others are told."""
 
     def __init__(self, sinks: Sequence[Sink]) -> None:
         """Write to `sinks`, in order; an empty group swallows everything (ranks other than 0)."""
         self._sinks = list(sinks)
+        self._step = 0
 
     def record(self, record: Record) -> None:
         """Give one record to every sink."""
-        for sink in list(self._sinks):
-            self._guard(sink, lambda sink=sink: sink.record(record))
+        self._step = int(record["step"])
+        self._tell_each(lambda sink: sink.record(record))
 
     def event(self, event: Event) -> None:
         """Give one event to every sink."""
-        for sink in list(self._sinks):
-            self._guard(sink, lambda sink=sink: sink.event(event))
+        self._step = event.step
+        self._tell_each(lambda sink: sink.event(event))
 
     def close(self) -> None:
         """Close every sink."""
-        for sink in list(self._sinks):
-            self._guard(sink, sink.close)
+        for sink in self._sinks:
+            try:
+                sink.close()
+            except Exception as failure:
+                warnings.warn(f"{type(sink).__name__} did not close: {failure}", stacklevel=2)
+        self._sinks = []
 
-    def _guard(self, sink: Sink, call: object) -> None:
-        assert callable(call)
-        try:
-            call()
-        except Exception as failure:
-            self._sinks.remove(sink)
-            warnings.warn(f"{type(sink).__name__} failed and is switched off: {failure}", stacklevel=3)
+    def _tell_each(self, tell: Callable[[Sink], None]) -> None:
+        failures = list[str]()
+        for sink in list(self._sinks):
+            try:
+                tell(sink)
+            except Exception as failure:
+                self._sinks.remove(sink)
+                failures.append(f"{type(sink).__name__} failed and is switched off: {failure}")
+        for text in failures:
+            warnings.warn(text, stacklevel=3)
+            self.event(Event("warning", self._step, text))

@@ -26,12 +26,14 @@ RECORD = {
 class Memory:
     def __init__(self) -> None:
         self.records: list[Record] = []
+        self.events: list[Event] = []
         self.is_closed = False
 
     def record(self, record: Record) -> None:
         self.records.append(record)
 
-    def event(self, event: Event) -> None: ...
+    def event(self, event: Event) -> None:
+        self.events.append(event)
 
     def close(self) -> None:
         self.is_closed = True
@@ -50,7 +52,19 @@ def test_a_broken_sink_is_dropped_with_a_warning_and_the_others_go_on() -> None:
     group.record(RECORD)
     group.close()
     assert memory.records == [RECORD, RECORD]
+    assert memory.events == [Event("warning", int(RECORD["step"]), "Broken failed and is switched off: disk full")]
     assert memory.is_closed
+
+
+def test_when_every_sink_fails_nothing_is_raised() -> None:
+    class Silent(Broken):
+        def event(self, event: Event) -> None:
+            raise OSError("no terminal")
+
+    group = SinkGroup([Silent(), Silent()])
+    with pytest.warns(UserWarning, match="switched off"):
+        group.record(RECORD)
+    group.close()
 
 
 def test_metrics_are_one_object_a_line(tmp_path: Path) -> None:
