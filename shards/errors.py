@@ -5,8 +5,12 @@ The two packages above derive their own classes from `UserError`; `assert` stays
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from collections.abc import Callable
+from pathlib import Path
+from typing import TextIO
 
 
 class UserError(ValueError):
@@ -52,14 +56,21 @@ def run_command(main: Callable[[], int | None]) -> int:
 
     Returns the exit code: main's own (None is 0), 2 after a `UserError`, 130 after Ctrl-C.
     """
+    sys.stdout, sys.stderr = sys.stdout or _nowhere(), sys.stderr or _nowhere()
     try:
         return main() or 0
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one would end in a traceback from Python's own clean-up
         print("interrupted", file=sys.stderr)
         return 130
+
+
+def _nowhere() -> TextIO:
+    """Where words go when the shell has closed the stream that they were for."""
+    return Path(os.devnull).open("w")
 
 
 def missing_package(package: str, needed_for: str, *, extra: str) -> UserError:

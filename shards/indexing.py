@@ -20,7 +20,7 @@ from shards.manifest import MANIFEST_NAME, Manifest, ShardEntry, sha256_of
 from shards.pictures.inspect import inspect
 from shards.pictures.troubles import Trouble
 from shards.report import DROPPED, ERRORS_NAME, write_errors
-from shards.sources.webdataset import LABEL, is_picture_suffix, samples_of
+from shards.sources.webdataset import LABEL, is_picture_suffix, read_label, samples_of
 from shards.tar_scan import TarMember, scan_tar
 
 HARMLESS = frozenset({Trouble.MISNAMED, Trouble.ROTATED, Trouble.CMYK, Trouble.SIXTEEN_BIT, Trouble.BAD_METADATA})
@@ -58,12 +58,8 @@ def index_tar(tar: Path) -> IndexedTar:
                 events.append(event)
                 continue
             samples.append(members)
-            labels += [int(os.pread(descriptor, m.size, m.offset)) for m in members[1:]]
+            labels += [read_label(descriptor, member, tar) for member in members[1:]]
         sha256 = _sha256(descriptor)
-    except ShardError:
-        raise
-    except ValueError as error:
-        raise ShardError("a label is not a number", where=tar, found=error) from None
     finally:
         os.close(descriptor)
     index = format_index(samples)
@@ -86,7 +82,9 @@ def index_folder(root: Path, executor: Executor, *, classes: tuple[str, ...] = (
     Raises:
         ShardError: no tars, no usable sample, or labels on some samples only.
     """
-    tars = sorted(root.glob("*.tar")) if root.is_dir() else []
+    if not root.is_dir():
+        raise ShardError("no such folder", where=root)
+    tars = sorted(tar for tar in root.glob("*.tar") if tar.is_file())
     if not tars:
         raise ShardError("no tars to index", where=root)
     remove_temporaries(root, "*.idx", MANIFEST_NAME, ERRORS_NAME)
@@ -145,7 +143,11 @@ def _members(key: str, parts: list[tuple[str, TarMember]]) -> list[IndexMember]:
 
 
 def _plain(name: str) -> str:
-    return "".join(f"%{ord(letter):02X}" if letter.isspace() or letter == "%" else letter for letter in name)
+    return "".join(letter if _is_plain(letter) else f"%{ord(letter):02X}" for letter in name)
+
+
+def _is_plain(letter: str) -> bool:
+    return not letter.isspace() and letter != "%" and not "\ud800" <= letter <= "\udfff"  # bytes that are no UTF-8
 
 
 def _trouble(descriptor: int, tar: Path, key: str, picture: IndexMember) -> Event | None:

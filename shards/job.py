@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from shards.shard_task import ShardTask, stem_of
 from shards.sources.base import Source
 from shards.spill import Spill
 
+UNWRITABLE = frozenset({"Cc", "Cs"})  # control characters, and surrogates: bytes that are no UTF-8
 MANY_SHARDS = 1000
 
 
@@ -107,6 +109,7 @@ def plan_build(source: Source, options: BuildOptions) -> Job:
     """
     listing, warnings = source.scan()
     _check_labels(source, listing)
+    _check_classes(source, listing)
     events: list[Event] = []
     if (action := options.judge.policy.actions[Trouble.DUPLICATE]) != Action.KEEP:
         listing, events = without_duplicates(source, listing, action)
@@ -125,6 +128,13 @@ def plan_build(source: Source, options: BuildOptions) -> Job:
         warnings=tuple(warnings),
         events=tuple(events),
     )
+
+
+def _check_classes(source: Source, listing: Listing) -> None:
+    """Refuse names that a manifest cannot hold or that would break a line."""
+    for name in listing.classes:
+        if any(unicodedata.category(letter) in UNWRITABLE for letter in name):
+            raise ShardError("a class name that cannot be written", where=source.description, found=ascii(name))
 
 
 def _check_labels(source: Source, listing: Listing) -> None:

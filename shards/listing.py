@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 UNLABELLED = -1
+MAX_LABEL = 10_000_000  # a larger one is damage; every class up to the highest label gets a name
 NAMES_AT_A_TIME = 1 << 16  # rows whose bytes are gathered by one index array, of 8 bytes per letter
 
 

@@ -7,10 +7,12 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
+
+from shards.errors import ShardError
 
 
 def _nothing() -> None:
@@ -27,6 +29,9 @@ def local_pool(num_workers: int, *, first: Callable[[], None] = _nothing) -> Ite
     Args:
         num_workers: processes. All start now, so that they are ready when the first task is.
         first: done by each before any task; if it does nothing, its module has still been imported.
+
+    Raises:
+        ShardError: a worker died while the block was waiting for it.
     """
     method = start_method()
     context = multiprocessing.get_context(method)
@@ -38,6 +43,9 @@ def local_pool(num_workers: int, *, first: Callable[[], None] = _nothing) -> Ite
             for _ in range(num_workers):
                 pool.submit(first)
         yield pool
+    except BrokenExecutor:
+        fix = "run the same command again, with fewer --workers if memory ran out"
+        raise ShardError("a worker process died, killed or out of memory", fix=fix) from None
     finally:
         our_end.close()
         pool.shutdown(wait=True, cancel_futures=True)

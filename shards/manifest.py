@@ -77,6 +77,8 @@ def parse_manifest(content: bytes, *, where: object) -> Manifest:
         found = (fields["format"], fields["version"])
         if found != (FORMAT, VERSION):
             raise ShardError("of another format", where=where, found=found, expected=(FORMAT, VERSION), fix=fix)
+        if not fields["shards"]:
+            raise ShardError("names no shards", where=where, fix=fix)
         return Manifest(
             name=fields["name"],
             seed=fields["seed"],

@@ -30,7 +30,7 @@ def scan_tar(descriptor: int, *, where: object, start: int = 0, end: int | None 
     """Yield the regular files of the tar in bytes [start, end) of an open file.
 
     Raises:
-        ShardError: a header is damaged, or the archive ends in the middle of a member.
+        ShardError: a header is damaged, or the archive ends in the middle of a header or a member.
     """
     end = os.fstat(descriptor).st_size if end is None else end
     position, long_name = start, None
@@ -49,6 +49,9 @@ def scan_tar(descriptor: int, *, where: object, start: int = 0, end: int | None 
         if kind not in (_LONG_NAME, _PAX, _PAX_GLOBAL):
             long_name = None
         position = data + size + -size % BLOCK
+    if position < end:
+        cut = f"{end - position} of {BLOCK} bytes"
+        raise ShardError("tar ends in the middle of a header", where=where, found=cut, fix="fetch the file again")
 
 
 def _checked_size(head: bytes, position: int, where: object) -> int:

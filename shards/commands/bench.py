@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 from shards.commands.common import Subparsers, add_command, add_workers, positive, say
+from shards.commands.os_errors import say_os_errors
 
 EXAMPLES = """\
   python -m shards bench                              drawn pictures
@@ -29,7 +30,7 @@ def add_parser(subparsers: Subparsers) -> None:
     )
     parser.add_argument("--folder", type=Path, metavar="DIR", help="disk to write on (default: for temporary files)")
     parser.add_argument("--json", type=Path, metavar="PATH", help="write the figures here as well")
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=say_os_errors(run))
 
 
 def run(args: argparse.Namespace) -> int:
@@ -39,6 +40,8 @@ def run(args: argparse.Namespace) -> int:
     from shards.bench.turn import take_turns
     from shards.bench.working_set import make_working_set
 
+    if args.json:
+        args.json.touch()  # before minutes of work, if it cannot be written
     with tempfile.TemporaryDirectory(prefix="shards-bench-", dir=args.folder) as name:
         _progress("writing the pictures to work on")
         pictures = make_working_set(args.src, Path(name) / "pictures", num_copies=args.copies)

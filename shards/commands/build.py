@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import re
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 from shards.archives import archives_of, is_known, unknown_lines, verify
 from shards.commands.byte_progress import ByteProgress
-from shards.commands.common import MB, Subparsers, add_command, add_workers, positive, say, summary, warn
+from shards.commands.common import MB, Subparsers, above_zero, add_command, add_workers, positive, say, summary, warn
 from shards.commands.os_errors import say_os_errors
 from shards.dask_crew import dask_crew
 from shards.destination import Destination, destination
@@ -22,6 +23,7 @@ from shards.pictures.resize import Resize
 from shards.pictures.troubles import EXPLANATIONS, Trouble
 from shards.plan import DEFAULT_SHARD_MIB, Cut
 from shards.policy import DEFAULTS, allowed_actions, parse_policy
+from shards.remote import is_url
 from shards.report import ERRORS_NAME, summary_lines
 from shards.sources.base import Source
 from shards.sources.recognise import recognise
@@ -84,7 +86,7 @@ def add_build_flags(parser: argparse.ArgumentParser) -> None:
     add("--name", default="shard", help="first part of the file names (default shard)")
     size = parser.add_mutually_exclusive_group()
     size.add_argument(
-        "--shard-mib", type=float, default=DEFAULT_SHARD_MIB, metavar="MIB", help=f"default {DEFAULT_SHARD_MIB}"
+        "--shard-mib", type=above_zero, default=DEFAULT_SHARD_MIB, metavar="MIB", help=f"default {DEFAULT_SHARD_MIB}"
     )
     size.add_argument("--num-shards", type=positive, metavar="N", help="exactly so many per split, instead of a size")
     multiple = "a number of shards that so many processes share evenly, such as the world size"
@@ -95,7 +97,11 @@ def add_build_flags(parser: argparse.ArgumentParser) -> None:
     add("--on", action="append", default=[], metavar="TROUBLE=ACTION", help="what to do about a trouble; see below")
     add("--allow-drops", action="store_true", help="exit with 0 although pictures were left out, not with 3")
     add(
-        "--max-pixels", type=float, default=DEFAULT_MAX_PIXELS, metavar="N", help="beyond this: too-large (default 1e8)"
+        "--max-pixels",
+        type=above_zero,
+        default=DEFAULT_MAX_PIXELS,
+        metavar="N",
+        help="beyond this: too-large (default 1e8)",
     )
     add("--no-decode", action="store_true", help="read headers only; damage inside pictures goes unseen")
     add("--short-side", type=positive, metavar="PIXELS", help="shrink larger pictures to this, as JPEG: lossy")
@@ -133,6 +139,7 @@ def run(args: argparse.Namespace) -> int:
     """Build every split found in SRC; returns 3 when pictures were left out and that was not allowed."""
     options = options_of(args)
     out, sources = destination(args.out, scratch=args.scratch), recognise(args.src, labels=args.labels)
+    check_apart(args.src, args.out)
     if args.verify_archives:
         verify_archives(list(sources.values()))
     if args.dry_run:
@@ -147,6 +154,21 @@ def run(args: argparse.Namespace) -> int:
         warn(f"{dropped:,} pictures were left out; --allow-drops accepts that")
         return DROPPED_EXIT_CODE
     return 0
+
+
+def check_apart(src: str, out: str) -> None:
+    """Raise `ShardError` when OUT lies where SRC is read.
+
+    Tars could take the place of tars still to be read, and the next run would find shards among the pictures.
+    """
+    if is_url(src) or is_url(out):
+        is_inside = f"{out.rstrip('/')}/".startswith(f"{src.rstrip('/')}/")
+    else:
+        source, target = Path(src).resolve(), Path(out).resolve()
+        is_shard = source.parent == target and re.fullmatch(r".+-\d{6}\.tar", source.name)
+        is_inside = bool(is_shard) or (source.is_dir() and target.is_relative_to(source))
+    if is_inside:
+        raise ShardError("OUT lies where SRC is read", where=out, found=f"SRC {src}", fix="choose a folder beside it")
 
 
 def verify_archives(sources: list[Source]) -> None:

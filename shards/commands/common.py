@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Protocol
 from shards.manifest import MANIFEST_NAME, Manifest
 
 MB = 1e6
+MOST_WORKERS = 1024
 
 
 class Subparsers(Protocol):
@@ -34,7 +36,7 @@ def add_workers(parser: argparse.ArgumentParser) -> None:
     """The --workers flag."""
     cores = len(os.sched_getaffinity(0))
     parser.add_argument(
-        "--workers", type=positive, default=cores, metavar="N", help=f"processes (default {cores}: all cores)"
+        "--workers", type=worker_count, default=cores, metavar="N", help=f"processes (default {cores}: all cores)"
     )
 
 
@@ -43,6 +45,22 @@ def positive(text: str) -> int:
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"must be 1 or more, not {text}")
+    return number
+
+
+def worker_count(text: str) -> int:
+    """An argparse type: a number of processes."""
+    number = positive(text)
+    if number > MOST_WORKERS:
+        raise argparse.ArgumentTypeError(f"must be {MOST_WORKERS} or less, not {text}")
+    return number
+
+
+def above_zero(text: str) -> float:
+    """An argparse type: a finite number above 0."""
+    number = float(text)
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"must be above 0, not {text}")
     return number
 
 

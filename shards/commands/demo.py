@@ -8,6 +8,7 @@ from pathlib import Path
 
 from shards.build import build
 from shards.commands.common import Subparsers, add_command, add_workers, positive, say, summary
+from shards.commands.os_errors import say_os_errors
 from shards.demo.source import DrawnPictures
 from shards.interop import write_indices
 from shards.job import BuildOptions, plan_build
@@ -38,7 +39,7 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the drawing and the shuffle (default 0)")
     parser.add_argument("--overwrite", action="store_true", help="replace another shard set in OUT")
     add_workers(parser)
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=say_os_errors(run))
 
 
 def run(args: argparse.Namespace) -> int:

@@ -11,6 +11,7 @@ from shards.commands.os_errors import say_os_errors
 from shards.indexing import index_folder
 from shards.local_pool import local_pool
 from shards.report import ERRORS_NAME
+from shards.text_file import read_lines
 
 EXAMPLES = """\
   python -m shards index imagenet-wds/train
@@ -31,7 +32,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Index DIR; returns 3 when samples were left out and that was not allowed."""
-    classes = tuple(args.classes.read_text().splitlines()) if args.classes else ()
+    classes = tuple(read_lines(args.classes)) if args.classes else ()
     with local_pool(args.workers) as executor:
         manifest = index_folder(args.dir, executor, classes=classes)
     say(f"indexed: {args.dir}: {summary(manifest)}")

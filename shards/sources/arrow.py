@@ -47,7 +47,7 @@ class ArrowFolder:
         return ArrowReader(files=files, image=self._columns(files[0]).image)
 
     def _files(self) -> tuple[Path, ...]:
-        state = json.loads((self.root / STATE_NAME).read_text())
+        state = _read_json(self.root / STATE_NAME)
         if state.get("_indices_files"):
             fix = "call flatten_indices() and save_to_disk() again"
             raise ShardError("rows are chosen by an index file", where=self.root / STATE_NAME, fix=fix)
@@ -57,7 +57,7 @@ class ArrowFolder:
         return files
 
     def _columns(self, first: Path) -> Columns:
-        features = json.loads((self.root / INFO_NAME).read_text()).get("features") or {}
+        features = _read_json(self.root / INFO_NAME).get("features") or {}
         return find_columns(_open(first).schema, features, where=self.root)
 
 
@@ -90,7 +90,18 @@ class ArrowReader:
 
 def _open(file: Path) -> Any:
     pyarrow = import_pyarrow()
-    return pyarrow.ipc.open_stream(pyarrow.memory_map(str(file)))
+    try:
+        return pyarrow.ipc.open_stream(pyarrow.memory_map(str(file)))
+    except pyarrow.ArrowException as error:
+        raise ShardError("not an arrow file", where=file, found=error, fix="fetch it again") from None
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content: dict[str, Any] = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise ShardError("not JSON", where=path, found=error, fix="fetch it again") from None
+    return content
 
 
 def _add_rows(builder: ListingBuilder, file: Path, container: int, columns: Columns) -> set[int]:

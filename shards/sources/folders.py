@@ -7,6 +7,7 @@ folders are skipped.
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -145,8 +146,15 @@ def _add_files(builder: ListingBuilder, root: Path, inside: str, label: int) -> 
             continue
         if folder != known:
             known, prefix = folder, _below(root, folder)
-        status = os.stat(f"{folder}/{name}")  # noqa: PTH116 - millions of times
-        builder.add(f"{prefix}{name}", size=status.st_size, label=label, stamp=status.st_mtime_ns)
+        try:
+            status = os.stat(f"{folder}/{name}")  # noqa: PTH116 - millions of times
+        except OSError:  # as of a link that leads nowhere; reading it will say so, and the policy what to do
+            builder.add(f"{prefix}{name}", size=0, label=label)
+            continue
+        if stat.S_ISREG(status.st_mode):
+            builder.add(f"{prefix}{name}", size=status.st_size, label=label, stamp=status.st_mtime_ns)
+        else:  # a pipe would be waited for
+            num_ignored += 1
     return num_ignored
 
 
@@ -158,9 +166,22 @@ def _below(root: Path, folder: str) -> str:
 
 def _walk(top: Path) -> Iterator[tuple[str, str]]:
     """(folder, file name) of all files below, folders in sorted order and files sorted within them."""
-    for folder, inner, names in os.walk(top, followlinks=True):
+    for folder, inner, names in os.walk(top, followlinks=True, onerror=_raise):
         inner[:] = sorted(name for name in inner if not name.startswith("."))
+        for name in inner:
+            _check_link(Path(folder), Path(folder, name))
         yield from ((folder, name) for name in sorted(names) if not name.startswith("."))
+
+
+def _raise(error: OSError) -> None:
+    """Without this a folder that cannot be read would count as empty. One that is not there does."""
+    if not isinstance(error, FileNotFoundError):
+        raise error
+
+
+def _check_link(folder: Path, inner: Path) -> None:
+    if inner.is_symlink() and folder.resolve().is_relative_to(inner.resolve()):
+        raise ShardError("a link that leads back to a folder above it", where=inner, fix="remove it")
 
 
 def is_picture(name: str) -> bool:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from shards.errors import ShardError, missing_package
+from shards.listing import MAX_LABEL
 
 EXTRA = "sources"
 
@@ -66,6 +67,8 @@ def external_bytes(path: str | None, beside: Path) -> bytes:
 def class_names(labels: Iterable[int], names: tuple[str, ...]) -> tuple[str, ...]:
     """The classes of a set with these labels; numbers stand in for names that are not known."""
     highest = max(labels, default=-1)
+    if highest > MAX_LABEL:
+        raise ShardError("a label is not a number of a class", found=highest, expected=f"0 to {MAX_LABEL:,}")
     if highest < 0:
         return ()
     return names if len(names) > highest else tuple(str(label) for label in range(highest + 1))

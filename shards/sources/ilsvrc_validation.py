@@ -18,6 +18,7 @@ from shards.listing import UNLABELLED, Listing, ListingBuilder
 from shards.sources.folders import ignored, is_visible_picture
 from shards.sources.ranges import RangeReader, stamp_of
 from shards.tar_scan import scan_tar
+from shards.text_file import read_lines
 
 GROUND_TRUTH = "ILSVRC2012_validation_ground_truth.txt"
 
@@ -71,7 +72,7 @@ def read_labels(path: Path, names: list[str]) -> list[str]:
         raise ShardError("no such file", where=path, expected="a devkit archive or a list of classes")
     if tarfile.is_tarfile(path):
         return _from_devkit(path, names)
-    rows = [line.split() for line in path.read_text().splitlines() if line.strip()]
+    rows = [line.split() for line in read_lines(path) if line.strip()]
     if all(len(row) == 1 for row in rows):
         return _in_order(path, [row[0] for row in rows], names)
     if any(len(row) != 2 for row in rows):

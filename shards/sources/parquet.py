@@ -86,7 +86,11 @@ class ParquetReader:
 
 
 def _open(file: Path) -> Any:
-    return import_pyarrow().parquet.ParquetFile(file)
+    pyarrow = import_pyarrow()
+    try:
+        return pyarrow.parquet.ParquetFile(file)
+    except pyarrow.ArrowException as error:
+        raise ShardError("not a parquet file", where=file, found=error, fix="fetch it again") from None
 
 
 def _group_starts(file: Any) -> list[int]:

@@ -52,6 +52,8 @@ def _recognise_path(path: Path, labels: Path | None) -> Splits:
         return {"": _recognise_file(path, labels)}
     if not path.is_dir():
         raise ShardError("no such folder", where=path, expected="pictures, or archives of pictures")
+    with os.scandir(path):  # says so if it may not be read, where a search would find nothing
+        pass
     if splits := _ilsvrc(path, labels):
         return splits
     recognisers: tuple[Callable[[Path], Splits], ...] = (_arrow, _parquet, _tars, _split_folders)
@@ -110,7 +112,7 @@ def _tars(path: Path) -> Splits:
 
 
 def _tars_in(folder: Path, like: Path | None) -> Source | None:
-    tars = tuple(sorted(folder.glob("*.tar")))
+    tars = tuple(sorted(tar for tar in folder.glob("*.tar") if tar.is_file()))
     if not tars:
         return None
     return ClassTars(root=folder, like=like) if are_class_tars(tars) else WebDatasetTars(tars=tars)

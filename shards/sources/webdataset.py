@@ -14,7 +14,8 @@ from itertools import groupby
 from pathlib import Path
 
 from shards.errors import ShardError
-from shards.listing import UNLABELLED, Listing, ListingBuilder
+from shards.index import IndexMember
+from shards.listing import MAX_LABEL, UNLABELLED, Listing, ListingBuilder
 from shards.manifest import read_manifest
 from shards.pictures.sniff import named_suffix
 from shards.sources.folders import SUFFIXES
@@ -22,6 +23,7 @@ from shards.sources.ranges import RangeReader, stamp_of
 from shards.tar_scan import TarMember, scan_tar
 
 LABEL = "cls"
+LONGEST_LABEL = 20  # bytes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +75,7 @@ def read_samples(tar: Path, others: Counter[str]) -> Iterator[tuple[str, TarMemb
                 others.update(suffix for suffix, _ in parts)
                 continue
             label = next((part for suffix, part in parts if suffix.lower() == LABEL), None)
-            yield key, pictures[0], UNLABELLED if label is None else _read_label(descriptor, label, tar)
+            yield key, pictures[0], UNLABELLED if label is None else read_label(descriptor, label, tar)
     finally:
         os.close(descriptor)
 
@@ -103,13 +105,13 @@ def explain_suffixes(others: Counter[str]) -> str:
     return ", ".join(f".{suffix} ({count}x)" for suffix, count in others.most_common(5)) or "no samples at all"
 
 
-def _read_label(descriptor: int, member: TarMember, tar: Path) -> int:
-    text = os.pread(descriptor, member.size, member.offset)
-    try:
+def read_label(descriptor: int, member: TarMember | IndexMember, tar: Path) -> int:
+    """The class number that a member holds. Raises `ShardError` when it holds anything else."""
+    text = os.pread(descriptor, min(member.size, LONGEST_LABEL), member.offset)
+    if text.strip().isdigit() and int(text) <= MAX_LABEL:
         return int(text)
-    except ValueError:
-        where = f"{tar}!{member.name}"
-        raise ShardError("label is not a number", where=where, found=text[:20], expected="ASCII decimal") from None
+    expected = f"ASCII digits, 0 to {MAX_LABEL:,}"
+    raise ShardError("a label is not a number of a class", where=f"{tar}!{member.name}", found=text, expected=expected)
 
 
 def _unlabelled_warning(labels: set[int]) -> list[str]:
