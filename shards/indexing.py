@@ -16,6 +16,7 @@ from shards.atomic import TEMPORARY, remove_temporaries, write_whole
 from shards.errors import ShardError
 from shards.index import IndexMember, format_index
 from shards.judge import Event
+from shards.lock import hold_folder
 from shards.manifest import MANIFEST_NAME, Manifest, ShardEntry, sha256_of
 from shards.pictures.inspect import inspect
 from shards.pictures.troubles import Trouble
@@ -80,13 +81,18 @@ def index_folder(root: Path, executor: Executor, *, classes: tuple[str, ...] = (
     """Index every tar of a folder and write its manifest. A folder that is refused stays as it is.
 
     Raises:
-        ShardError: no tars, no usable sample, or labels on some samples only.
+        ShardError: no tars, another index is being written here, no usable sample, or labels on some samples only.
     """
     if not root.is_dir():
         raise ShardError("no such folder", where=root)
     tars = sorted(tar for tar in root.glob("*.tar") if tar.is_file())
     if not tars:
         raise ShardError("no tars to index", where=root)
+    with hold_folder(root):
+        return _index(root, tars, executor, classes)
+
+
+def _index(root: Path, tars: list[Path], executor: Executor, classes: tuple[str, ...]) -> Manifest:
     remove_temporaries(root, "*.idx", MANIFEST_NAME, ERRORS_NAME)
     try:
         results = list(executor.map(index_tar, tars))

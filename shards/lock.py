@@ -1,8 +1,9 @@
-"""One build per output folder at a time; the lock goes with the process, however it ends."""
+"""One writer per folder at a time; the lock goes with the process, however it ends."""
 
 from __future__ import annotations
 
 import fcntl
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,3 +21,16 @@ def hold_lock(path: Path) -> Iterator[None]:
             fix = "wait for it, or choose another output folder"
             raise ShardError("another build is writing here", where=path.parent.parent, fix=fix) from None
         yield
+
+
+@contextmanager
+def hold_folder(folder: Path) -> Iterator[None]:
+    """Hold an exclusive lock on a folder itself, which adds no file to it. Raises as `hold_lock` does."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise ShardError("another index is being written here", where=folder, fix="wait for it") from None
+    finally:
+        os.close(descriptor)

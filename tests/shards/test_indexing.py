@@ -12,6 +12,7 @@ import pytest
 
 from shards.errors import ShardError
 from shards.indexing import index_folder
+from shards.lock import hold_folder
 from shards.report import read_errors
 from shards.shardset import load_shard_set
 
@@ -71,6 +72,15 @@ def test_mistakes_are_named(tmp_path: Path, make_picture: Make, executor: Execut
     write_tar(tmp_path / "x.tar", [("a.jpg", make_picture(0)), ("a.cls", b"dog")])
     with pytest.raises(ShardError, match="a label is not a number"):
         index_folder(tmp_path, executor)
+
+
+def test_two_indices_of_one_folder_at_a_time_are_refused(
+    tmp_path: Path, make_picture: Make, executor: Executor
+) -> None:
+    write_tar(tmp_path / "x.tar", [("a.jpg", make_picture(0))])
+    with hold_folder(tmp_path), pytest.raises(ShardError, match="another index is being written here"):
+        index_folder(tmp_path, executor)
+    assert index_folder(tmp_path, executor).num_samples == 1
 
 
 def test_a_refused_folder_stays_as_it_is(
