@@ -10,7 +10,16 @@ from typing import Any
 
 from shards.errors import ShardError
 from shards.listing import Listing, ListingBuilder, SampleRef
-from shards.sources.hf_columns import Columns, class_names, external_bytes, find_columns, import_pyarrow, row_name
+from shards.sources.hf_columns import (
+    Columns,
+    class_names,
+    damage_as_os_errors,
+    damage_named,
+    external_bytes,
+    find_columns,
+    import_pyarrow,
+    row_name,
+)
 from shards.sources.ranges import stamp_of
 
 INFO_NAME = "dataset_info.json"
@@ -36,7 +45,8 @@ class ArrowFolder:
         files = self._files()
         columns = self._columns(files[0])
         for number, file in enumerate(files):
-            labels |= _add_rows(builder, file, number, columns)
+            with damage_named(file, "arrow"):
+                labels |= _add_rows(builder, file, number, columns)
         if not len(builder):
             raise ShardError("no rows", where=self.root)
         return builder.finish(class_names(labels, columns.classes)), []
@@ -71,10 +81,11 @@ class ArrowReader:
 
     def read(self, sample: SampleRef) -> bytes:
         """The row's bytes."""
-        starts, batches = self._open(sample.container)
-        number = bisect_right(starts, sample.offset) - 1
-        row = batches[number][sample.offset - starts[number]]
-        content: bytes | None = row["bytes"].as_py()
+        with damage_as_os_errors():
+            starts, batches = self._open(sample.container)
+            number = bisect_right(starts, sample.offset) - 1
+            row = batches[number][sample.offset - starts[number]]
+            content: bytes | None = row["bytes"].as_py()
         return external_bytes(row["path"].as_py(), self.files[sample.container].parent) if content is None else content
 
     def _open(self, container: int) -> tuple[list[int], list[Any]]:
@@ -90,10 +101,8 @@ class ArrowReader:
 
 def _open(file: Path) -> Any:
     pyarrow = import_pyarrow()
-    try:
+    with damage_named(file, "arrow"):
         return pyarrow.ipc.open_stream(pyarrow.memory_map(str(file)))
-    except pyarrow.ArrowException as error:
-        raise ShardError("not an arrow file", where=file, found=error, fix="fetch it again") from None
 
 
 def _read_json(path: Path) -> dict[str, Any]:

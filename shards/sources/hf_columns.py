@@ -6,7 +6,8 @@ may be null with only a path, which is then read if it exists.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,25 @@ def find_columns(schema: Any, features: dict[str, Any], *, where: Path) -> Colum
 def row_name(path: str | None, file: Path, row: int) -> str:
     """A sample's name: its original path, or its place where none was kept."""
     return path or f"{file.name}/{row:09d}"
+
+
+@contextmanager
+def damage_as_os_errors() -> Iterator[None]:
+    """Raise what Arrow says of damaged rows as OSError: the source cannot give these bytes, and the policy decides."""
+    try:
+        yield
+    except import_pyarrow().ArrowException as error:
+        raise OSError(str(error)) from error
+
+
+@contextmanager
+def damage_named(file: Path, kind: str) -> Iterator[None]:
+    """Raise `ShardError` with the file's name for what Arrow or the system says of it."""
+    try:
+        yield
+    except (OSError, import_pyarrow().ArrowException) as error:
+        found = " ".join(str(error).split())
+        raise ShardError(f"a damaged {kind} file", where=file, found=found, fix="fetch it again") from None
 
 
 def external_bytes(path: str | None, beside: Path) -> bytes:

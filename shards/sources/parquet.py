@@ -13,7 +13,16 @@ from typing import Any
 
 from shards.errors import ShardError
 from shards.listing import Listing, ListingBuilder, SampleRef
-from shards.sources.hf_columns import Columns, class_names, external_bytes, find_columns, import_pyarrow, row_name
+from shards.sources.hf_columns import (
+    Columns,
+    class_names,
+    damage_as_os_errors,
+    damage_named,
+    external_bytes,
+    find_columns,
+    import_pyarrow,
+    row_name,
+)
 from shards.sources.ranges import stamp_of
 
 
@@ -35,7 +44,8 @@ class ParquetFiles:
         columns, builder = self._columns(), ListingBuilder()
         labels: set[int] = set()
         for number, file in enumerate(self.files):
-            labels |= _add_rows(builder, file, number, columns)
+            with damage_named(file, "parquet"):
+                labels |= _add_rows(builder, file, number, columns)
         if not len(builder):
             raise ShardError("no rows", where=self.files[0])
         return builder.finish(class_names(labels, columns.classes)), []
@@ -61,8 +71,9 @@ class ParquetReader:
 
     def read(self, sample: SampleRef) -> bytes:
         """The row's bytes."""
-        row = self._rows_around(sample)[sample.offset - self._first_row()]
-        content: bytes | None = row["bytes"].as_py()
+        with damage_as_os_errors():
+            row = self._rows_around(sample)[sample.offset - self._first_row()]
+            content: bytes | None = row["bytes"].as_py()
         return external_bytes(row["path"].as_py(), self.files[sample.container].parent) if content is None else content
 
     def _first_row(self) -> int:
@@ -86,11 +97,8 @@ class ParquetReader:
 
 
 def _open(file: Path) -> Any:
-    pyarrow = import_pyarrow()
-    try:
-        return pyarrow.parquet.ParquetFile(file)
-    except pyarrow.ArrowException as error:
-        raise ShardError("not a parquet file", where=file, found=error, fix="fetch it again") from None
+    with damage_named(file, "parquet"):
+        return import_pyarrow().parquet.ParquetFile(file)
 
 
 def _group_starts(file: Any) -> list[int]:

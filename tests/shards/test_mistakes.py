@@ -146,7 +146,7 @@ def test_files_that_are_not_what_they_are_named_are_said(call: Call, tmp_path: P
     (tmp_path / "parquet").mkdir()
     (tmp_path / "parquet" / "a.parquet").write_text("x")
     code, said = call("build", tmp_path / "parquet", tmp_path / "out")
-    assert (code, "a.parquet: not a parquet file" in said) == (2, True)
+    assert (code, "a.parquet: a damaged parquet file" in said) == (2, True)
     (tmp_path / "arrow").mkdir()
     for name in ("state.json", "dataset_info.json"):
         (tmp_path / "arrow" / name).write_text("{")
@@ -155,6 +155,26 @@ def test_files_that_are_not_what_they_are_named_are_said(call: Call, tmp_path: P
     (tmp_path / "names").write_bytes(b"\xff\xfe")
     code, said = call("index", tmp_path, "--classes", tmp_path / "names")
     assert (code, "names: not a text file in UTF-8, found byte 0" in said) == (2, True)
+
+
+def test_damaged_rows_of_a_parquet_file_are_for_the_policy(call: Call, tmp_path: Path, make_picture: Make) -> None:
+    rows = [{"bytes": make_picture(number, size=(200, 150)), "path": f"{number}.jpg"} for number in range(4)]
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"image": rows}), path, row_group_size=1, compression="zstd")
+    columns = [pq.ParquetFile(path).metadata.row_group(2).column(number) for number in range(2)]
+    starts = {column.path_in_schema: column.dictionary_page_offset or column.data_page_offset for column in columns}
+    sound = path.read_bytes()
+
+    def damage(column: str) -> None:
+        path.write_bytes(sound[: starts[column]] + bytes(40) + sound[starts[column] + 40 :])
+
+    damage("image.path")
+    code, said = call("build", path, tmp_path / "out")
+    assert (code, f"{path}: a damaged parquet file" in said) == (2, True), said
+    damage("image.bytes")
+    code, said = call("build", path, tmp_path / "out")
+    assert (code, "2.jpg: unreadable" in said) == (2, True), said
+    assert call("build", path, tmp_path / "out", "--on", "unreadable=quarantine")[0] == 3
 
 
 def test_huge_labels_of_parquet_files_are_refused(call: Call, tmp_path: Path, make_picture: Make) -> None:
