@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from bisect import bisect_right
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,10 @@ from shards.listing import Listing, ListingBuilder, SampleRef
 from shards.sources.hf_columns import (
     Columns,
     class_names,
-    damage_as_os_errors,
     damage_named,
-    external_bytes,
     find_columns,
     import_pyarrow,
+    picture_bytes,
     row_name,
 )
 from shards.sources.ranges import stamp_of
@@ -81,12 +81,12 @@ class ArrowReader:
 
     def read(self, sample: SampleRef) -> bytes:
         """The row's bytes."""
-        with damage_as_os_errors():
-            starts, batches = self._open(sample.container)
-            number = bisect_right(starts, sample.offset) - 1
-            row = batches[number][sample.offset - starts[number]]
-            content: bytes | None = row["bytes"].as_py()
-        return external_bytes(row["path"].as_py(), self.files[sample.container].parent) if content is None else content
+        return picture_bytes(partial(self._row, sample), self.files[sample.container].parent)
+
+    def _row(self, sample: SampleRef) -> Any:
+        starts, batches = self._open(sample.container)
+        number = bisect_right(starts, sample.offset) - 1
+        return batches[number][sample.offset - starts[number]]
 
     def _open(self, container: int) -> tuple[list[int], list[Any]]:
         if container not in self._columns:

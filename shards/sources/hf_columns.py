@@ -6,7 +6,7 @@ may be null with only a path, which is then read if it exists.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,15 +59,6 @@ def row_name(path: str | None, file: Path, row: int) -> str:
 
 
 @contextmanager
-def damage_as_os_errors() -> Iterator[None]:
-    """Raise what Arrow says of damaged rows as OSError: the source cannot give these bytes, and the policy decides."""
-    try:
-        yield
-    except import_pyarrow().ArrowException as error:
-        raise OSError(str(error)) from error
-
-
-@contextmanager
 def damage_named(file: Path, kind: str) -> Iterator[None]:
     """Raise `ShardError` with the file's name for what Arrow or the system says of it."""
     try:
@@ -77,8 +68,19 @@ def damage_named(file: Path, kind: str) -> Iterator[None]:
         raise ShardError(f"a damaged {kind} file", where=file, found=found, fix="fetch it again") from None
 
 
-def external_bytes(path: str | None, beside: Path) -> bytes:
-    """The bytes of a picture that the data set only points at. Raises OSError when it is not there."""
+def picture_bytes(read_row: Callable[[], Any], beside: Path) -> bytes:
+    """The bytes of the picture in a row, or of the file beside the data set that it points at.
+
+    Raises OSError when they cannot be had, whoever says so, and the policy for unreadable pictures then decides.
+    """
+    try:
+        row = read_row()
+        content: bytes | None = row["bytes"].as_py()
+        path: str | None = row["path"].as_py()
+    except import_pyarrow().ArrowException as error:
+        raise OSError(str(error)) from error
+    if content is not None:
+        return content
     if path is None:
         raise OSError("neither bytes nor a path in the row")
     return (beside / path).read_bytes()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from bisect import bisect_right
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,10 @@ from shards.listing import Listing, ListingBuilder, SampleRef
 from shards.sources.hf_columns import (
     Columns,
     class_names,
-    damage_as_os_errors,
     damage_named,
-    external_bytes,
     find_columns,
     import_pyarrow,
+    picture_bytes,
     row_name,
 )
 from shards.sources.ranges import stamp_of
@@ -71,10 +71,10 @@ class ParquetReader:
 
     def read(self, sample: SampleRef) -> bytes:
         """The row's bytes."""
-        with damage_as_os_errors():
-            row = self._rows_around(sample)[sample.offset - self._first_row()]
-            content: bytes | None = row["bytes"].as_py()
-        return external_bytes(row["path"].as_py(), self.files[sample.container].parent) if content is None else content
+        return picture_bytes(partial(self._row, sample), self.files[sample.container].parent)
+
+    def _row(self, sample: SampleRef) -> Any:
+        return self._rows_around(sample)[sample.offset - self._first_row()]
 
     def _first_row(self) -> int:
         assert self._group is not None
