@@ -20,6 +20,7 @@ from shards.commands import build, index
 from shards.errors import ShardError, run_command
 from shards.local_pool import local_pool
 from shards.manifest import parse_manifest
+from shards.sources.hf_columns import picture_bytes
 from shards.workers import Crew
 
 Make = Callable[..., bytes]
@@ -95,7 +96,7 @@ def test_a_link_to_a_folder_above_is_named(call: Call, tree: Path, tmp_path: Pat
     assert (code, f"{tree}/cat/loop: a link that leads back" in said) == (2, True)
 
 
-@pytest.mark.parametrize("label", [b"-5", b"99999999999999999999", b"3000000000", b"dog", b""])
+@pytest.mark.parametrize("label", [b"-5", b"99999999999999999999", b"3000000000", b"10000001", b"dog", b""])
 @pytest.mark.parametrize("command", ["build", "index"])
 def test_labels_that_are_no_class_are_named(
     call: Call, tmp_path: Path, make_picture: Make, command: str, label: bytes
@@ -175,6 +176,14 @@ def test_damaged_rows_of_a_parquet_file_are_for_the_policy(call: Call, tmp_path:
     code, said = call("build", path, tmp_path / "out")
     assert (code, "2.jpg: unreadable" in said) == (2, True), said
     assert call("build", path, tmp_path / "out", "--on", "unreadable=quarantine")[0] == 3
+
+
+def test_what_arrow_says_of_a_row_is_an_error_that_the_policy_decides_on(tmp_path: Path) -> None:
+    def read_row() -> object:
+        raise pa.ArrowInvalid("offsets beyond the buffer")
+
+    with pytest.raises(OSError, match="offsets beyond the buffer"):
+        picture_bytes(read_row, tmp_path)
 
 
 def test_huge_labels_of_parquet_files_are_refused(call: Call, tmp_path: Path, make_picture: Make) -> None:
