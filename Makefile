@@ -15,7 +15,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else f"python >= 3.11 is needed, found {v[0]}.{v[1]}: run make PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
-	$(BIN)/python -c 'import pipelines.kernels'
+	$(BIN)/python -c 'import pipelines.crops.kernels'
 	touch $@
 
 demo: env  ## draw a picture set, train five minutes on the CPU, report kNN accuracy

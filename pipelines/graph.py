@@ -1,7 +1,7 @@
 """The DALI graph of training: read, decode once, cut and distort every crop, normalize.
 
 One function for both devices; only the decoder and the crop operators differ. All random numbers are drawn on the
-CPU by named operators (pipelines.exact.draw_parameters), so both qualities and both devices see the same ones and
+CPU by named operators (pipelines.crops.exact.draw_parameters), so both qualities and both devices see the same ones and
 a checkpoint restores them.
 """
 
@@ -17,12 +17,12 @@ from nvidia.dali.data_node import DataNode
 from nvidia.dali.pipeline import Pipeline, do_not_convert
 
 from pipelines.config import Augmentation, CropGroup, LoaderOptions, Quality
-from pipelines.exact import draw_parameters, exact_crops
-from pipelines.exact_arithmetic import arithmetic_crops
-from pipelines.exact_operator import MOST_GROUPS
-from pipelines.fast import fast_crops
-from pipelines.guard import guarded
-from pipelines.reader import ReadPlan, exchange, read
+from pipelines.crops.exact import draw_parameters, exact_crops
+from pipelines.crops.exact_arithmetic import arithmetic_crops
+from pipelines.crops.exact_operator import MOST_GROUPS
+from pipelines.crops.fast import fast_crops
+from pipelines.reading.guard import guarded
+from pipelines.reading.reader import ReadPlan, exchange, read
 
 DaliDevice = Literal["cpu", "gpu"]
 

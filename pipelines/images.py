@@ -13,11 +13,11 @@ from nvidia.dali.pipeline import Pipeline
 from pipelines.batch import ImageBatch
 from pipelines.config import LoaderOptions
 from pipelines.graph import DaliDevice, dali_device, decode, device_id
-from pipelines.guard import guarded
-from pipelines.reader import ReadPlan, exchange, parse_ids, parse_labels, plan_reading, read
-from pipelines.resilient import Made, ResilientStream, Slots, StreamPlan
-from pipelines.tensors import as_tensor
-from shards.shardset import ShardSet
+from pipelines.reading.guard import guarded
+from pipelines.reading.reader import ReadPlan, exchange, parse_ids, parse_labels, plan_reading, read
+from pipelines.streaming.resilient import Made, ResilientStream, Slots, StreamPlan
+from pipelines.streaming.tensors import as_tensor
+from shards.tars.shardset import ShardSet
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

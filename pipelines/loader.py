@@ -19,13 +19,13 @@ from pipelines.batch import MultiCropBatch
 from pipelines.config import Augmentation, CropGroup, LoaderOptions, Quality
 from pipelines.errors import LoaderStateError
 from pipelines.graph import CropPlan, dali_device, device_id, training_pipeline
-from pipelines.position import EpochPosition
-from pipelines.reader import parse_ids, parse_labels, plan_reading
-from pipelines.resilient import Made, ResilientStream, Slots, StreamPlan
-from pipelines.seeds import stream_seeds
-from pipelines.steps import native_batches, steps_per_epoch
-from pipelines.tensors import as_tensor, crop_view
-from shards.shardset import ShardSet
+from pipelines.reading.position import EpochPosition
+from pipelines.reading.reader import parse_ids, parse_labels, plan_reading
+from pipelines.reading.seeds import stream_seeds
+from pipelines.reading.steps import native_batches, steps_per_epoch
+from pipelines.streaming.resilient import Made, ResilientStream, Slots, StreamPlan
+from pipelines.streaming.tensors import as_tensor, crop_view
+from shards.tars.shardset import ShardSet
 
 _PLACES = (
     "threads",

@@ -10,9 +10,9 @@ import torch
 from pipelines.batch import MultiCropBatch
 from pipelines.config import CropGroup
 from pipelines.errors import LoaderStateError
-from pipelines.position import EpochPosition
-from pipelines.seeds import stream_seeds
-from pipelines.steps import steps_per_epoch
+from pipelines.reading.position import EpochPosition
+from pipelines.reading.seeds import stream_seeds
+from pipelines.reading.steps import steps_per_epoch
 
 
 class SyntheticLoader(EpochPosition):

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 
 import tyro
 
-from swav_dali.config import RunConfig
+from swav_dali.config.presets import load_preset, preset_lines
+from swav_dali.config.sections import RunConfig
 from swav_dali.errors import ConfigError
-from swav_dali.presets import load_preset, preset_lines
 
 _USAGE = """Pretrain with SwAV.
 
@@ -39,7 +39,7 @@ def main() -> int:
         print(_USAGE.format(presets="\n  ".join(preset_lines())))
         return 0
     config = parse(arguments)
-    from swav_dali.trainer import train
+    from swav_dali.run.trainer import train
 
     train(config)
     return 0

@@ -10,7 +10,7 @@ import torch
 from pipelines.bench import stages
 from pipelines.bench.contestant import Entry
 from pipelines.config import Augmentation, CropGroup, LoaderOptions, Quality
-from shards.shardset import ShardSet
+from shards.tars.shardset import ShardSet
 
 READ, DECODE, CUT, COLOUR = "read", "read + decode", "... + crop, resize", "... + flip, jitter, gray"
 EXACT, FAST, PILLOW, WEBDATASET = "full, exact", "full, fast", "torchvision on Pillow", "webdataset + torchvision"

@@ -18,8 +18,8 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from pipelines.config import Augmentation, CropGroup
-from shards.index import parse_index
-from shards.shardset import ShardSet
+from shards.tars.index import parse_index
+from shards.tars.shardset import ShardSet
 
 Crops = list[torch.Tensor]
 

@@ -13,9 +13,9 @@ from nvidia.dali.pipeline import Pipeline
 from pipelines.config import Augmentation, CropGroup, LoaderOptions, Quality
 from pipelines.graph import decode
 from pipelines.loader import DaliLoader, open_loader
-from pipelines.reader import plan_reading, read
-from pipelines.stream import Stream
-from shards.shardset import ShardSet
+from pipelines.reading.reader import plan_reading, read
+from pipelines.streaming.stream import Stream
+from shards.tars.shardset import ShardSet
 
 PLAIN = {"flip": 0.0, "jitter": 0.0, "gray": 0.0, "blur": 0.0, "solarize": 0.0}
 

@@ -12,7 +12,7 @@ from typing import Any
 from pipelines.config import Augmentation, LoaderOptions
 from pipelines.recipes import RECIPES, crops_of_recipe
 from shards.commands.common import Subparsers, add_command, positive, say
-from shards.shardset import ShardSet, load_shard_set
+from shards.tars.shardset import ShardSet, load_shard_set
 
 EXAMPLES = """\
   python -m pipelines bench data/imagenet/train
@@ -75,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
 
 def bytes_per_image(shards: ShardSet) -> float:
     """Mean size of an encoded picture in bytes, from the indices."""
-    from shards.index import parse_index
+    from shards.tars.index import parse_index
 
     sizes = [
         member.size

@@ -8,7 +8,7 @@ from pathlib import Path
 from pipelines.config import Augmentation
 from pipelines.recipes import RECIPES, crops_of_recipe
 from shards.commands.common import Subparsers, add_command, positive, say
-from shards.shardset import load_shard_set
+from shards.tars.shardset import load_shard_set
 
 EXAMPLES = """\
   python -m pipelines show data/pets/train
@@ -34,11 +34,11 @@ def run(args: argparse.Namespace) -> int:
     groups, shards = crops_of_recipe(args.crops), load_shard_set(args.shards)
     group, augment = groups[args.group % len(groups)], Augmentation()
 
-    from pipelines.contact_sheet import contact_sheet
-    from pipelines.decoded import first_images
-    from pipelines.fast_levels import fast_levels
-    from pipelines.parity import compare, table
-    from pipelines.parity_distributions import drawn_rows
+    from pipelines.parity.compare import compare, table
+    from pipelines.parity.contact_sheet import contact_sheet
+    from pipelines.parity.decoded import first_images
+    from pipelines.parity.distributions import drawn_rows
+    from pipelines.parity.fast_levels import fast_levels
 
     images = first_images(shards, args.images)
     rows = drawn_rows(images, group, augment, seed=args.seed)

@@ -7,27 +7,27 @@ import re
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from shards.archives import archives_of, is_known, unknown_lines, verify
-from shards.commands.byte_progress import ByteProgress
+from shards.building.dask_crew import dask_crew
+from shards.building.destination import Destination, destination
+from shards.building.ilsvrc import expectation_lines
+from shards.building.job import BuildOptions, Job, plan_build
+from shards.building.judge import Event, Judge
+from shards.building.plan import DEFAULT_SHARD_MIB, Cut
+from shards.building.policy import DEFAULTS, allowed_actions, parse_policy
+from shards.building.report import ERRORS_NAME, summary_lines
+from shards.building.workers import Crew, local_crew
 from shards.commands.common import MB, Subparsers, above_zero, add_command, add_workers, positive, say, summary, warn
 from shards.commands.os_errors import say_os_errors
-from shards.dask_crew import dask_crew
-from shards.destination import Destination, destination
 from shards.errors import ShardError
-from shards.ilsvrc import expectation_lines
-from shards.job import BuildOptions, Job, plan_build
-from shards.judge import Event, Judge
-from shards.manifest import Manifest
+from shards.host.byte_progress import ByteProgress
 from shards.pictures.inspect import DEFAULT_MAX_PIXELS
 from shards.pictures.resize import Resize
 from shards.pictures.troubles import EXPLANATIONS, Trouble
-from shards.plan import DEFAULT_SHARD_MIB, Cut
-from shards.policy import DEFAULTS, allowed_actions, parse_policy
-from shards.remote import is_url
-from shards.report import ERRORS_NAME, summary_lines
+from shards.remote.places import is_url
+from shards.sources.archives import archives_of, is_known, unknown_lines, verify
 from shards.sources.base import Source
 from shards.sources.recognise import recognise
-from shards.workers import Crew, local_crew
+from shards.tars.manifest import Manifest
 
 EXAMPLES = """\
   python -m shards build pets/ data/pets           class folders; pets/train + pets/val give data/pets/train, validation

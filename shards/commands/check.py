@@ -5,14 +5,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from shards.check import CheckPlan, check, plan_check, steps_line
-from shards.check_manifest import check_manifest
-from shards.commands.byte_progress import ByteProgress
+from shards.checking.check import CheckPlan, check, plan_check, steps_line
+from shards.checking.check_manifest import check_manifest
 from shards.commands.common import Subparsers, add_command, add_workers, positive, say, warn
 from shards.commands.os_errors import say_os_errors
 from shards.errors import ShardError
-from shards.local_pool import local_pool
-from shards.manifest import MANIFEST_NAME
+from shards.host.byte_progress import ByteProgress
+from shards.host.local_pool import local_pool
+from shards.tars.manifest import MANIFEST_NAME
 
 EXAMPLES = """\
   python -m shards check data/pets                  structure, indices, keys, shuffling

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Protocol
 
-from shards.manifest import MANIFEST_NAME, Manifest
+from shards.tars.manifest import MANIFEST_NAME, Manifest
 
 MB = 1e6
 MOST_WORKERS = 1024

@@ -6,15 +6,15 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from shards.build import build
+from shards.building.build import build
+from shards.building.job import BuildOptions, plan_build
+from shards.building.workers import local_crew
 from shards.commands.common import Subparsers, add_command, add_workers, positive, say, summary
 from shards.commands.os_errors import say_os_errors
 from shards.demo.source import DrawnPictures
-from shards.interop import write_indices
-from shards.job import BuildOptions, plan_build
-from shards.manifest import Manifest
 from shards.sources.recognise import TRAIN, VALIDATION
-from shards.workers import local_crew
+from shards.tars.manifest import Manifest
+from shards.tars.other_indices import write_indices
 
 EXAMPLES = """\
   python -m shards demo data/demo

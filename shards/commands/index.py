@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from shards.building.indexing import index_folder
+from shards.building.report import ERRORS_NAME
 from shards.commands.build import DROPPED_EXIT_CODE
 from shards.commands.common import Subparsers, add_command, add_workers, say, summary, warn
 from shards.commands.os_errors import say_os_errors
-from shards.indexing import index_folder
-from shards.local_pool import local_pool
-from shards.report import ERRORS_NAME
-from shards.text_file import read_lines
+from shards.host.local_pool import local_pool
+from shards.host.text_file import read_lines
 
 EXAMPLES = """\
   python -m shards index imagenet-wds/train

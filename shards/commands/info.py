@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from shards.checking.contact_sheet import contact_sheet
 from shards.commands.common import MB, Subparsers, add_command, say, split_folders
 from shards.commands.os_errors import say_os_errors
-from shards.contact_sheet import contact_sheet
 from shards.errors import ShardError
-from shards.shardset import ShardSet, load_shard_set
+from shards.tars.shardset import ShardSet, load_shard_set
 
 EXAMPLES = """\
   python -m shards info data/pets            every split below

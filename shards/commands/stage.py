@@ -10,10 +10,10 @@ from pathlib import Path
 from shards.commands.common import Subparsers, add_command, positive, say
 from shards.commands.os_errors import say_os_errors
 from shards.errors import ShardError
-from shards.manifest import MANIFEST_NAME, Manifest, read_manifest
-from shards.progress import Display, State, open_display
-from shards.remote import RemoteFolder
-from shards.transfer import download, read_remote_manifest, upload
+from shards.host.progress import Display, State, open_display
+from shards.remote.places import RemoteFolder
+from shards.remote.transfer import download, read_remote_manifest, upload
+from shards.tars.manifest import MANIFEST_NAME, Manifest, read_manifest
 
 STAGE_EXAMPLES = """\
   python -m shards stage s3://bucket/pets/train /local/pets/train

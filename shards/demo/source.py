@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from shards.demo.picture import CLASSES, draw_jpeg
-from shards.listing import Listing, ListingBuilder, SampleRef
+from shards.sources.listing import Listing, ListingBuilder, SampleRef
 
 TYPICAL_BYTES = 57_000
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from shards.listing import Listing, SampleRef
+from shards.sources.listing import Listing, SampleRef
 
 
 class Reader(Protocol):

@@ -14,10 +14,10 @@ from itertools import islice
 from pathlib import Path
 
 from shards.errors import ShardError
-from shards.listing import Listing, ListingBuilder
 from shards.sources.folders import class_order, classes_in, ignored, is_picture, is_visible_picture
+from shards.sources.listing import Listing, ListingBuilder
 from shards.sources.ranges import RangeReader, stamp_of
-from shards.tar_scan import TarMember, scan_tar
+from shards.tars.scan import TarMember, scan_tar
 
 FIRST_MEMBERS = 16  # of a tar, to tell what it is
 WORDNET_ID = re.compile(r"n\d{8}")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shards.errors import ShardError
-from shards.listing import UNLABELLED, Listing, ListingBuilder, SampleRef
+from shards.sources.listing import UNLABELLED, Listing, ListingBuilder, SampleRef
 
 SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm"}

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from shards.errors import ShardError, missing_package
-from shards.listing import MAX_LABEL
+from shards.sources.listing import MAX_LABEL
 
 EXTRA = "sources"
 

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shards.errors import ShardError
-from shards.listing import Listing, ListingBuilder
 from shards.sources.class_tars import add_class
 from shards.sources.folders import class_order, ignored
+from shards.sources.listing import Listing, ListingBuilder
 from shards.sources.ranges import RangeReader, stamp_of
-from shards.tar_scan import TarMember, scan_tar
+from shards.tars.scan import TarMember, scan_tar
 
 
 @dataclass(frozen=True, kw_only=True)

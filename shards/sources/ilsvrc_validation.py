@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from shards.errors import ShardError, missing_package
-from shards.listing import UNLABELLED, Listing, ListingBuilder
+from shards.host.text_file import read_lines
 from shards.sources.folders import ignored, is_visible_picture
+from shards.sources.listing import UNLABELLED, Listing, ListingBuilder
 from shards.sources.ranges import RangeReader, stamp_of
-from shards.tar_scan import scan_tar
-from shards.text_file import read_lines
+from shards.tars.scan import scan_tar
 
 GROUND_TRUTH = "ILSVRC2012_validation_ground_truth.txt"
 

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from shards.errors import ShardError
-from shards.listing import Listing, ListingBuilder, SampleRef
 from shards.sources.hf_columns import (
     Columns,
     class_names,
@@ -23,6 +22,7 @@ from shards.sources.hf_columns import (
     picture_bytes,
     row_name,
 )
+from shards.sources.listing import Listing, ListingBuilder, SampleRef
 from shards.sources.ranges import stamp_of
 
 

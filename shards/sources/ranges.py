@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from shards.listing import SampleRef
+from shards.sources.listing import SampleRef
 
 MAX_OPEN = 512  # a process may have 1024 by default, and ImageNet has 1000 class tars
 

@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 
 from shards.errors import ShardError
-from shards.remote import is_url
+from shards.remote.places import is_url
 from shards.sources.arrow import INFO_NAME, STATE_NAME, ArrowFolder
 from shards.sources.base import Source
 from shards.sources.class_tars import ClassTars, are_class_tars
@@ -19,7 +19,7 @@ from shards.sources.ilsvrc_validation import FlatTar
 from shards.sources.parquet import ParquetFiles
 from shards.sources.remote_folder import RemotePictures
 from shards.sources.webdataset import WebDatasetTars
-from shards.tar_scan import scan_tar
+from shards.tars.scan import scan_tar
 
 TRAIN = "train"
 VALIDATION = "validation"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from shards.errors import ShardError
-from shards.listing import UNLABELLED, Listing, ListingBuilder, SampleRef
-from shards.remote import RemoteFolder
+from shards.remote.places import RemoteFolder
 from shards.sources.folders import class_order, ignored, is_visible_picture
+from shards.sources.listing import UNLABELLED, Listing, ListingBuilder, SampleRef
 
 
 @dataclass(frozen=True, kw_only=True)

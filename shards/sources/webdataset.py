@@ -14,13 +14,13 @@ from itertools import groupby
 from pathlib import Path
 
 from shards.errors import ShardError
-from shards.index import IndexMember
-from shards.listing import MAX_LABEL, UNLABELLED, Listing, ListingBuilder
-from shards.manifest import read_manifest
 from shards.pictures.sniff import named_suffix
 from shards.sources.folders import SUFFIXES
+from shards.sources.listing import MAX_LABEL, UNLABELLED, Listing, ListingBuilder
 from shards.sources.ranges import RangeReader, stamp_of
-from shards.tar_scan import TarMember, scan_tar
+from shards.tars.index import IndexMember
+from shards.tars.manifest import read_manifest
+from shards.tars.scan import TarMember, scan_tar
 
 LABEL = "cls"
 LONGEST_LABEL = 20  # bytes

@@ -16,9 +16,9 @@ from PIL import Image
 
 from pipelines.config import Augmentation, CropGroup, LoaderOptions
 from pipelines.loader import DaliLoader, open_loader
-from shards.index import IndexMember, format_index
-from shards.manifest import Manifest, ShardEntry, sha256_of
-from shards.shardset import ShardSet, load_shard_set
+from shards.tars.index import IndexMember, format_index
+from shards.tars.manifest import Manifest, ShardEntry, sha256_of
+from shards.tars.shardset import ShardSet, load_shard_set
 
 CROPS = (
     CropGroup(num=2, size=24, min_scale=0.3, max_scale=1.0),

@@ -9,7 +9,7 @@ from nvidia.dali import backend
 
 from pipelines.config import Augmentation, LoaderOptions, Precision, Quality
 from pipelines.graph import CropPlan, training_pipeline
-from pipelines.reader import plan_reading
+from pipelines.reading.reader import plan_reading
 from pipelines.recipes import RECIPES, Crops
 
 CPU_ONLY = {"readers__Webdataset", "RandomCropGenerator", "PeekImageShape", "random__CoinFlip", "random__Uniform"}

@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from shards.build import build
-from shards.job import BuildOptions, plan_build
-from shards.manifest import Manifest
-from shards.plan import DEFAULT_SHARD_MIB, Cut
-from shards.shardset import load_shard_set
+from shards.building.build import build
+from shards.building.job import BuildOptions, plan_build
+from shards.building.plan import DEFAULT_SHARD_MIB, Cut
+from shards.building.workers import Crew
 from shards.sources.base import Source
-from shards.workers import Crew
+from shards.tars.manifest import Manifest
+from shards.tars.shardset import load_shard_set
 
 
 class InlineExecutor(Executor):

@@ -14,7 +14,7 @@ import pytest
 import torch
 import training
 
-from swav_dali.world import World, process_group
+from swav_dali.ranks.world import World, process_group
 
 CPU = torch.device("cpu")
 

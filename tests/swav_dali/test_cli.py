@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from swav_dali.cli import parse
+from swav_dali.config.presets import load_preset, preset_lines
 from swav_dali.errors import ConfigError
-from swav_dali.presets import load_preset, preset_lines
 
 ROOT = Path(__file__).parents[2]
 PRESETS = [line.split()[0] for line in preset_lines()]

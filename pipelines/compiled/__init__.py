@@ -1,0 +1,1 @@
+"""Machine code that is compiled once per machine and handed to DALI."""

@@ -1,0 +1,1 @@
+"""Decoded picture to crops: drawn parameters, and each way of computing them."""

@@ -1,0 +1,1 @@
+"""Our crops beside torchvision's."""

@@ -1,0 +1,1 @@
+"""A built graph that runs, resumes and survives a damaged picture."""

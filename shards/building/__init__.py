@@ -1,0 +1,1 @@
+"""From a source to a finished shard set: plan, judge, write, record."""

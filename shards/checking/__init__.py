@@ -1,0 +1,1 @@
+"""Whether shards are what they say: manifest, index, bytes, pictures."""

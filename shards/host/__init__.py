@@ -1,0 +1,1 @@
+"""What this machine gives: files that appear whole, locks, processes, a terminal to report on."""

@@ -1,0 +1,1 @@
+"""Shard sets at a URL: places, copies with checksums."""

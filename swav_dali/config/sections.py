@@ -1,0 +1,269 @@
+"""One run's choices as frozen values; every field's docstring is its help text on the command line.
+
+Durations are epochs and are turned into steps once, by the trainer. What depends on the shards or on the
+number of ranks is checked by the trainer before anything is built. Presets are in swav_dali.config.presets.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from pipelines.config import IMAGENET_CROPS, Augmentation, CropGroup, LoaderOptions, Quality
+from swav_dali.errors import ConfigError
+
+Precision = Literal["auto", "float32", "bfloat16"]
+Device = Literal["auto", "cpu", "cuda"]
+Architecture = Literal["tiny", "resnet18", "resnet50", "resnet50w2", "resnet50w4"]
+WandbMode = Literal["auto", "online", "offline", "off"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DataConfig:
+    """Shards, batch and crops."""
+
+    train: Path = Path("data/imagenet/train")
+    """Shard set to train on, as written by `python -m shards build`."""
+    validation: Path | None = None
+    """Labelled shard set for the online kNN probe; none switches the probe off."""
+    batch_size: int = 64
+    """Images per step and rank; the global batch is this times the number of ranks."""
+    synthetic_images: int = 0
+    """Train on this many made-up images instead of shards, to time the model without a data path; 0 is off."""
+    crops: tuple[CropGroup, ...] = IMAGENET_CROPS
+    """Crop groups, one entry per size; codes come from the first group."""
+    augment: Augmentation = field(default_factory=Augmentation)
+    """Distortions drawn for every crop."""
+    quality: Quality = "exact"
+    """Arithmetic of the distortions: `exact` is torchvision's, `fast` is DALI's own operators."""
+    loader: LoaderOptions = field(default_factory=LoaderOptions)
+    """Threads, prefetch, shuffling and decoding."""
+
+    def __post_init__(self) -> None:
+        """Refuse an empty batch and crops that give no code."""
+        _at_least("--data.batch-size", self.batch_size, 1)
+        _at_least("--data.synthetic-images", self.synthetic_images, 0)
+        if sum(group.num for group in self.crops) < 2:
+            raise ConfigError("SwAV compares crops of one image", where="--data.crops", found="one crop", expected="2+")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelConfig:
+    """Backbone, projection head and prototypes."""
+
+    arch: Architecture = "resnet50"
+    """Backbone; `tiny` is for CPUs and small crops."""
+    embedding_dim: int = 128
+    """Width of the normalized embedding."""
+    hidden_dim: int = 2048
+    """Hidden width of the projection head; 0 makes the head one linear layer."""
+    num_prototypes: int = 3000
+    """Prototypes K; the loss of a model that has learnt nothing is ln K."""
+    sync_bn: Literal["off", "world", "node"] = "off"
+    """BatchNorm statistics over one rank, over all ranks, or over the ranks of a node; CUDA only."""
+    channels_last: bool = True
+    """Keep convolutions in the memory order the pipeline writes."""
+
+    def __post_init__(self) -> None:
+        """Refuse sizes no layer can have."""
+        _at_least("--model.embedding-dim", self.embedding_dim, 2)
+        _at_least("--model.hidden-dim", self.hidden_dim, 0)
+        _at_least("--model.num-prototypes", self.num_prototypes, 2)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SwavConfig:
+    """Codes, queue and loss (arXiv 2006.09882, section 3)."""
+
+    temperature: float = 0.1
+    """Softmax temperature of the predictions."""
+    epsilon: float = 0.05
+    """Entropy regulariser of the Sinkhorn codes; smaller is harder."""
+    sinkhorn_iterations: int = 3
+    """Rounds of row and column normalization; each is one all-reduce."""
+    assign_crops: tuple[int, ...] = (0, 1)
+    """Crops whose codes the other crops predict."""
+    queue_length: int = 0
+    """Embeddings kept for the codes, over all ranks and per assigned crop; 0 is off."""
+    queue_start_epoch: float = 15.0
+    """Epoch at which the queue begins to fill; it is used once it is full."""
+    freeze_prototypes_steps: int = 313
+    """First steps in which the prototypes do not move."""
+
+    def __post_init__(self) -> None:
+        """Refuse temperatures and counts the formulas have no value for."""
+        _positive("--swav.temperature", self.temperature)
+        _positive("--swav.epsilon", self.epsilon)
+        _at_least("--swav.sinkhorn-iterations", self.sinkhorn_iterations, 1)
+        _at_least("--swav.queue-length", self.queue_length, 0)
+        _at_least("--swav.freeze-prototypes-steps", self.freeze_prototypes_steps, 0)
+        _not_negative("--swav.queue-start-epoch", self.queue_start_epoch)
+        if not self.assign_crops or len(set(self.assign_crops)) != len(self.assign_crops):
+            raise ConfigError("crops to assign must be distinct", where="--swav.assign-crops", found=self.assign_crops)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OptimConfig:
+    """SGD with LARC and the learning-rate table; the rate is not scaled by the batch."""
+
+    epochs: int = 100
+    """Length of the training."""
+    base_lr: float = 4.8
+    """Learning rate at the end of the warm-up; the reference pairs 4.8 with 4096 images a step, 0.6 with 256."""
+    final_lr: float = 0.0048
+    """Learning rate the cosine approaches."""
+    warmup_epochs: int = 10
+    """Epochs of linear warm-up."""
+    start_lr: float = 0.3
+    """Learning rate of the first step of the warm-up."""
+    momentum: float = 0.9
+    """SGD momentum."""
+    weight_decay: float = 1e-6
+    """Weight decay, on every parameter as in the reference."""
+    trust_coefficient: float = 0.001
+    """LARC's share of the weight norm that one step may move."""
+
+    def __post_init__(self) -> None:
+        """Refuse a warm-up that never ends, which the reference accepts in silence."""
+        _at_least("--optim.epochs", self.epochs, 1)
+        _positive("--optim.base-lr", self.base_lr)
+        _positive("--optim.trust-coefficient", self.trust_coefficient)
+        for name in ("final_lr", "start_lr", "weight_decay", "momentum"):
+            _not_negative(f"--optim.{name.replace('_', '-')}", getattr(self, name))
+        if self.momentum >= 1:
+            raise ConfigError("never forgets", where="--optim.momentum", found=self.momentum, expected="below 1")
+        if not 0 <= self.warmup_epochs <= self.epochs:
+            raise ConfigError(
+                "warm-up does not fit the training",
+                where="--optim.warmup-epochs",
+                found=self.warmup_epochs,
+                expected=f"0 to --optim.epochs {self.epochs}",
+            )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CheckpointConfig:
+    """What is kept on disk."""
+
+    every_epochs: int = 1
+    """Write a checkpoint at the end of every so many epochs; the last epoch always writes one."""
+    every_steps: int = 0
+    """Also write one every so many steps; 0 is off."""
+    keep: int = 2
+    """Newest checkpoints kept."""
+    keep_every_epochs: int = 25
+    """Checkpoints at the end of these epochs are kept for good; 0 keeps none."""
+
+    def __post_init__(self) -> None:
+        """Refuse counts below what resume needs."""
+        _at_least("--checkpoint.every-epochs", self.every_epochs, 1)
+        _at_least("--checkpoint.every-steps", self.every_steps, 0)
+        _at_least("--checkpoint.keep", self.keep, 1)
+        _at_least("--checkpoint.keep-every-epochs", self.keep_every_epochs, 0)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LogConfig:
+    """Where the figures go; metrics.jsonl is always written."""
+
+    every_steps: int = 50
+    """Steps between records; between them nothing is copied from the device."""
+    console: bool = True
+    """Progress bar on a terminal, plain lines elsewhere."""
+    wandb: WandbMode = "auto"
+    """`auto` is online where a login is found and offline elsewhere."""
+    wandb_project: str = "swav-dali"
+    """Project the run is filed under."""
+
+    def __post_init__(self) -> None:
+        """Refuse a logging interval of zero."""
+        _at_least("--log.every-steps", self.every_steps, 1)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KnnConfig:
+    """Online weighted kNN on frozen backbone features (cosine, as in Wu et al. 2018)."""
+
+    every_epochs: int = 10
+    """Epochs between probes; the last epoch always probes."""
+    neighbours: int = 20
+    """Neighbours that vote."""
+    temperature: float = 0.07
+    """Votes weigh exp(cosine / temperature)."""
+    resize: int = 256
+    """Short side after resizing, in pixels."""
+    size: int = 224
+    """Side of the centre crop, in pixels."""
+    max_train_images: int = 100_000
+    """Training images whose features vote; with several ranks, an equal part of each rank's shards."""
+    batch_size: int = 64
+    """Images per step and rank while features are computed."""
+
+    def __post_init__(self) -> None:
+        """Refuse a probe without neighbours or with a crop larger than the picture."""
+        for name in ("every_epochs", "neighbours", "size", "max_train_images", "batch_size"):
+            _at_least(f"--knn.{name.replace('_', '-')}", getattr(self, name), 1)
+        _positive("--knn.temperature", self.temperature)
+        _at_least("--knn.resize", self.resize, self.size)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunConfig:
+    """One training run."""
+
+    name: str = "swav"
+    """Name of the run and of its folder."""
+    runs_dir: Path = Path("runs")
+    """Folder that holds the run folders."""
+    seed: int = 31
+    """Seeds the weights, the order of the shards and, with the rank, the crops."""
+    device: Device = "auto"
+    """`auto` is CUDA where there is one."""
+    precision: Precision = "auto"
+    """`auto` is bfloat16 autocast on CUDA devices that have it, float32 elsewhere."""
+    resume: Literal["auto", "never"] | Path = "auto"
+    """`auto` continues this run's newest complete checkpoint, `never` refuses to touch an existing run, a path
+    names the checkpoint folder to continue from."""
+    deterministic: bool = False
+    """Only deterministic CUDA kernels, for bit-for-bit comparisons; the CPU needs no flag."""
+    data: DataConfig = field(default_factory=DataConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    swav: SwavConfig = field(default_factory=SwavConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
+    log: LogConfig = field(default_factory=LogConfig)
+    knn: KnnConfig = field(default_factory=KnnConfig)
+
+    def __post_init__(self) -> None:
+        """Check what concerns two sections: the crops assigned must be large crops that exist."""
+        if not self.name or "/" in self.name or self.name.startswith("."):
+            raise ConfigError("a run's name is a plain folder name", where="--name", found=repr(self.name))
+        num_large = self.data.crops[0].num
+        if not all(0 <= crop < num_large for crop in self.swav.assign_crops):
+            raise ConfigError(
+                "codes come from crops of the first group",
+                where="--swav.assign-crops",
+                found=self.swav.assign_crops,
+                expected=f"numbers from 0 to {num_large - 1}",
+            )
+
+    @property
+    def folder(self) -> Path:
+        """The run folder."""
+        return self.runs_dir / self.name
+
+
+def _at_least(flag: str, value: int, least: int) -> None:
+    if value < least:
+        raise ConfigError("too small", where=flag, found=value, expected=f"{least} or more")
+
+
+def _positive(flag: str, value: float) -> None:
+    if not value > 0:
+        raise ConfigError("must be positive", where=flag, found=value)
+
+
+def _not_negative(flag: str, value: float) -> None:
+    if not value >= 0:
+        raise ConfigError("must not be negative", where=flag, found=value)

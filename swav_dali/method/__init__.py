@@ -1,0 +1,1 @@
+"""SwAV itself: codes, queue, loss, optimizer, schedule, one step."""

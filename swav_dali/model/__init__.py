@@ -1,0 +1,1 @@
+"""The network: trunk, head and prototypes."""

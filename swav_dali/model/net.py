@@ -1,0 +1,90 @@
+"""The network of SwAV: trunk, projection head and prototypes, with the reference's parameter names.
+
+Crops come grouped by size, image by image; embeddings and scores leave crop by crop, which is the order the codes,
+the queue and the loss want. The state dict is flat: a published ResNet-50 file differs by the prefix `module.` only.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from swav_dali.model.resnet import ResNet
+
+
+class SwavNet(ResNet):
+    """Trunk plus head and prototypes (arXiv 2006.09882, section 3)."""
+
+    def __init__(
+        self, arch: str, *, embedding_dim: int = 128, hidden_dim: int = 2048, num_prototypes: int = 3000
+    ) -> None:
+        """Make and initialize the network, in float32 on the CPU.
+
+        Args:
+            arch: a name in swav_dali.model.resnet.ARCHITECTURES; ConfigError otherwise.
+            embedding_dim: width of the embedding.
+            hidden_dim: hidden width of the head; 0 makes it one linear layer.
+            num_prototypes: rows of `prototypes.weight`.
+        """
+        super().__init__(arch)
+        self.projection_head = _projection_head(self.num_features, hidden_dim, embedding_dim)
+        self.prototypes = nn.Linear(embedding_dim, num_prototypes, bias=False)
+
+    def forward(self, groups: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Embeddings (crops, batch, dim), unit rows, and scores (crops, batch, prototypes), their cosines.
+
+        The trunk runs once per group and the head once over all crops, which is also how BatchNorm sees them.
+        What follows the head is float32 whatever the autocast: bfloat16 scores alone would shift every code by
+        0.005 (L1), seven times the rounding of the published models, to save under 0.1 % of the arithmetic.
+
+        Args:
+            groups: crops of one size each, (batch, crops of the group, 3, s, s); a channels_last view stays one.
+        """
+        features = torch.cat([self.backbone(group.flatten(0, 1)) for group in groups])
+        projected = self.projection_head(features)
+        with torch.autocast(projected.device.type, enabled=False):
+            projected = _crop_major(projected.to(self.prototypes.weight.dtype), groups)
+            embeddings = functional.normalize(projected, dim=-1)
+            return embeddings, self.prototypes(embeddings)
+
+    @torch.no_grad()
+    def normalize_prototypes_(self) -> None:
+        """Scale every prototype to unit length, in place."""
+        weight = self.prototypes.weight
+        weight.copy_(functional.normalize(weight, dim=1))
+
+    @torch.no_grad()
+    def features(self, images: Tensor) -> Tensor:
+        """Trunk features for evaluation, (batch, 3, s, s) -> (batch, num_features), by the running statistics."""
+        was_training = self.training
+        self.eval()
+        pooled = self.backbone(images)
+        self.train(was_training)
+        return pooled
+
+    @property
+    def ln_num_prototypes(self) -> float:
+        """The loss ln K of predictions that say nothing."""
+        return math.log(self.prototypes.out_features)
+
+
+def _crop_major(rows: Tensor, groups: Sequence[Tensor]) -> Tensor:
+    """Reorder head outputs, (crops x batch, dim) image-major within each group, to (crops, batch, dim)."""
+    sizes = [(group.shape[0], group.shape[1]) for group in groups]
+    parts = rows.split([batch * crops for batch, crops in sizes])
+    return torch.cat([part.unflatten(0, size).transpose(0, 1) for part, size in zip(parts, sizes, strict=True)])
+
+
+def _projection_head(num_features: int, hidden_dim: int, embedding_dim: int) -> nn.Module:
+    if hidden_dim == 0:
+        return nn.Linear(num_features, embedding_dim)
+    return nn.Sequential(
+        nn.Linear(num_features, hidden_dim),
+        nn.BatchNorm1d(hidden_dim),
+        nn.ReLU(inplace=True),
+        nn.Linear(hidden_dim, embedding_dim),
+    )

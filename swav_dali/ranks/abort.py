@@ -1,0 +1,98 @@
+"""One rank's error ends every rank: same message, exit code not 0, within seconds, without a collective per step.
+
+A rank that fails leaves the others waiting in a collective for as long as the process group's timeout. So every rank
+has a thread that looks at the group's key-value store twice a second; the failing rank writes its error there and
+waits until the others have read it, and their threads end their processes, because a rank inside a collective hears
+no exception. A rank that is killed outright writes nothing: torchrun and srun end the others.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import torch.distributed as dist
+
+from shards.errors import UserError
+from swav_dali.ranks.world import World
+
+if TYPE_CHECKING:
+    from torch._C._distributed_c10d import Store
+
+POLL_SECONDS = 0.5
+PATIENCE_SECONDS = 10.0
+EXIT_CODE = 2
+_ERROR, _HEARD = "abort/error", "abort/heard"
+
+
+@contextmanager
+def abort_together(world: World) -> Iterator[None]:
+    """Within the block an exception on one rank ends all ranks; to be entered by every rank, inside `process_group`.
+
+    The failing rank raises its own exception once the others know, at most PATIENCE_SECONDS later.
+    """
+    if world.size == 1:
+        yield
+        return
+    store = dist.distributed_c10d._get_default_store()
+    is_over = threading.Event()
+    watcher = threading.Thread(target=_watch, args=(store, is_over), name="abort-watcher", daemon=True)
+    watcher.start()
+    try:
+        yield
+    except Exception as error:
+        is_over.set()
+        watcher.join()
+        _tell(store, world, f"rank {world.rank}: {_text(error)}")
+        raise
+    finally:
+        is_over.set()
+
+
+def _watch(store: Store, is_over: threading.Event) -> None:
+    while not is_over.wait(POLL_SECONDS):
+        try:
+            if not store.check([_ERROR]):
+                continue
+            message = store.get(_ERROR).decode()
+            store.add(_HEARD, 1)
+        except RuntimeError:  # the store went with a rank that is done; this one is about to be
+            return
+        _end(message)
+
+
+def _tell(store: Store, world: World, message: str) -> None:
+    """Write the error, unless another rank's is there already, and wait until every rank has read or written one."""
+    _end_later(message)
+    try:
+        store.set_timeout(timedelta(seconds=PATIENCE_SECONDS))
+        store.compare_set(_ERROR, "", message)
+        until = time.monotonic() + PATIENCE_SECONDS
+        heard = store.add(_HEARD, 1)
+        while heard < world.size and time.monotonic() < until:
+            time.sleep(0.1)
+            heard = store.add(_HEARD, 0)
+    except RuntimeError:  # no store, no one to tell
+        return
+
+
+def _end_later(message: str) -> None:
+    """Leave even if tearing down the process group waits for collectives that no one will join."""
+    timer = threading.Timer(2 * PATIENCE_SECONDS, _end, [message])
+    timer.daemon = True
+    timer.start()
+
+
+def _end(message: str) -> None:
+    print(f"error: {message}", file=sys.stderr, flush=True)
+    os._exit(EXIT_CODE)
+
+
+def _text(error: Exception) -> str:
+    return str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"

@@ -1,0 +1,54 @@
+"""The data-parallel wrapper: gradients averaged over the ranks, BatchNorm statistics local or shared."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch.distributed as dist
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from swav_dali.errors import ConfigError
+from swav_dali.ranks.world import World
+
+
+def wrap(model: nn.Module, world: World, *, sync_bn: Literal["off", "world", "node"]) -> nn.Module:
+    """`model` itself on one rank, its DistributedDataParallel wrapper on several.
+
+    Buffers are not broadcast: running statistics are a rank's own, or equal already under SyncBatchNorm.
+    `model` keeps its parameters and, with `sync_bn`, gets synchronized BatchNorm layers in place.
+
+    Raises:
+        ConfigError: synchronized BatchNorm on CPUs, for which torch has no kernel.
+    """
+    if world.size == 1:
+        return model
+    if sync_bn != "off":
+        if world.device.type != "cuda":
+            raise ConfigError(
+                "synchronized BatchNorm needs CUDA", where="--model.sync-bn", found=sync_bn, expected="off"
+            )
+        group = dist.group.WORLD if sync_bn == "world" else _node_group(world)
+        nn.SyncBatchNorm.convert_sync_batchnorm(model, process_group=group)
+    device_ids = [world.device] if world.device.type == "cuda" else None
+    return DistributedDataParallel(model, device_ids=device_ids, broadcast_buffers=False, gradient_as_bucket_view=True)
+
+
+def share_buffers(model: nn.Module) -> None:
+    """Give every rank rank 0's BatchNorm statistics, so that all evaluate the network that a checkpoint holds."""
+    if dist.is_initialized():
+        for buffer in model.buffers():
+            dist.broadcast(buffer, src=0)
+
+
+def _node_group(world: World) -> dist.ProcessGroup:
+    if world.size % world.ranks_per_node:
+        raise ConfigError(
+            "nodes have different numbers of ranks",
+            where="--model.sync-bn",
+            found=f"{world.size} ranks, {world.ranks_per_node} on this node",
+            expected="world or off",
+        )
+    group, _ = dist.new_subgroups(group_size=world.ranks_per_node)
+    assert group is not None
+    return group

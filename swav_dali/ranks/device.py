@@ -1,0 +1,44 @@
+"""Settings of the device a rank trains on."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+
+from swav_dali.config.sections import Precision
+from swav_dali.errors import ConfigError
+
+
+def prepare_device(device: torch.device, *, deterministic: bool) -> None:
+    """Select the CUDA device and how cuDNN picks kernels; nothing to do on a CPU.
+
+    Call it before the first kernel: cuBLAS reads its workspace setting when it starts.
+    """
+    if device.type != "cuda":
+        return
+    torch.cuda.set_device(device)
+    torch.backends.cudnn.benchmark = not deterministic
+    if deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True)
+
+
+def autocast_dtype(precision: Precision, device: torch.device) -> torch.dtype | None:
+    """The dtype to autocast to, or None for plain float32.
+
+    Raises:
+        ConfigError: bfloat16 on a CUDA device without it.
+    """
+    has_bfloat16 = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    if precision == "bfloat16" and device.type == "cuda" and not has_bfloat16:
+        raise ConfigError("this device has no bfloat16", where="--precision", fix="--precision float32")
+    if precision == "bfloat16" or (precision == "auto" and has_bfloat16):
+        return torch.bfloat16
+    return None
+
+
+def threads_per_rank(ranks_per_node: int) -> int:
+    """This rank's share of its machine's cores, or the cores it is bound to where those are fewer; at least one."""
+    share = (os.cpu_count() or 1) // ranks_per_node
+    return max(1, min(share, len(os.sched_getaffinity(0))))

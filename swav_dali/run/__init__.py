@@ -1,0 +1,1 @@
+"""A run: opened, trained, saved, continued."""

@@ -1,0 +1,198 @@
+"""Checkpoints on disk: written whole or not at all, found by scanning for complete ones.
+
+checkpoints/step-000123/ holds shared.pt (one copy of what all ranks agree on), rank-00000.pt for every rank, and
+meta.json, written last, with the size and sha256 of each file. The folder gets its name by rename, after fsync.
+All ranks must see the same file system. What is saved is up to the caller: named parts with a state.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+
+from swav_dali.errors import CheckpointError
+from swav_dali.ranks.world import World, barrier
+
+FORMAT = "swav-dali-checkpoint"
+VERSION = 1
+
+
+class Stateful(Protocol):
+    """Anything that can be saved and continued."""
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> object: ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CheckpointMeta:
+    """meta.json: where in the training this is, and what it was made with."""
+
+    step: int
+    epoch: int
+    world_size: int
+    config: dict[str, Any]
+    versions: dict[str, str]
+    files: dict[str, dict[str, Any]]
+    format: str = FORMAT
+    version: int = VERSION
+
+
+def save_checkpoint(
+    root: Path,
+    *,
+    step: int,
+    epoch: int,
+    shared: Mapping[str, Stateful],
+    per_rank: Mapping[str, Stateful],
+    config: dict[str, Any],
+    versions: dict[str, str],
+    world: World,
+) -> Path:
+    """Write checkpoints/step-… with every rank's part; collective, returns once it is complete.
+
+    Args:
+        root: the checkpoints folder.
+        step: steps done.
+        epoch: epochs done.
+        shared: parts that rank 0 writes for all.
+        per_rank: parts that every rank writes for itself.
+        config: the flattened configuration, compared on resume.
+        versions: packages the bits depend on.
+        world: ranks that take part.
+    """
+    final = root / f"step-{step:08d}"
+    draft = root / f".step-{step:08d}.partial"
+    if world.is_main:
+        shutil.rmtree(draft, ignore_errors=True)
+        draft.mkdir(parents=True)
+    barrier()
+    _write_tensors(draft / f"rank-{world.rank:05d}.pt", per_rank)
+    if world.is_main:
+        _write_tensors(draft / "shared.pt", shared)
+    barrier()
+    if world.is_main:
+        files = {path.name: _fingerprint(path) for path in sorted(draft.iterdir())}
+        meta = CheckpointMeta(
+            step=step, epoch=epoch, world_size=world.size, config=config, versions=versions, files=files
+        )
+        _write_text(draft / "meta.json", json.dumps(asdict(meta), indent=1))
+        _sync_folder(draft)
+        _set_aside(final)
+        draft.rename(final)
+        _sync_folder(root)
+        sweep(root)
+    barrier()
+    return final
+
+
+def load_meta(folder: Path) -> CheckpointMeta:
+    """The checkpoint's meta.json; raises CheckpointError when it is missing, foreign or newer than this code."""
+    try:
+        data = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError) as error:
+        raise CheckpointError("not a checkpoint", where=folder, found=str(error)) from error
+    if data.get("format") != FORMAT or data.get("version") != VERSION:
+        found = f"{data.get('format')} {data.get('version')}"
+        raise CheckpointError("not a checkpoint of this version", where=folder, found=found, expected=f"{FORMAT} 1")
+    return CheckpointMeta(**data)
+
+
+def load_parts(folder: Path, name: str) -> dict[str, Any]:
+    """The saved states of shared.pt or rank-….pt, on the CPU, by part name.
+
+    Raises:
+        CheckpointError: the file is missing, or its bytes are not those that were written.
+    """
+    path = folder / name
+    expected = load_meta(folder).files.get(name)
+    if expected is None or not path.exists():
+        raise CheckpointError("file missing", where=path, fix="continue from another one with --resume PATH")
+    if _fingerprint(path) != expected:
+        raise CheckpointError(
+            "bytes differ from those written", where=path, fix="remove this checkpoint folder; the one before is used"
+        )
+    parts: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    return parts
+
+
+def find_checkpoints(root: Path) -> list[Path]:
+    """Complete checkpoint folders, oldest first: meta.json is there and every file has its size."""
+    if not root.is_dir():
+        return []
+    return [folder for folder in sorted(root.glob("step-*")) if _is_complete(folder)]
+
+
+def prune_checkpoints(root: Path, *, step: int, keep: int, is_permanent: Callable[[int], bool]) -> None:
+    """Delete what is no longer wanted after the checkpoint of `step` was written.
+
+    Later steps are of a branch the run went back behind (an older --resume, another number of ranks). Of the rest
+    the newest `keep` stay, and those whose step is permanent.
+    """
+    steps = {folder: load_meta(folder).step for folder in find_checkpoints(root)}
+    abandoned = [folder for folder, its in steps.items() if its > step]
+    current = [folder for folder, its in steps.items() if its <= step]
+    for folder in abandoned + [folder for folder in current[:-keep] if not is_permanent(steps[folder])]:
+        _set_aside(folder)
+    sweep(root)
+
+
+def sweep(root: Path) -> None:
+    """Remove drafts and deleted folders that a killed process left; only rank 0, and not while others write."""
+    for leftover in root.glob(".step-*"):
+        shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _set_aside(folder: Path) -> None:
+    """Take a checkpoint's name away in one move, so that a kill never leaves half of one under its name."""
+    if folder.exists():
+        trash = folder.with_name(f".{folder.name}.deleted")
+        shutil.rmtree(trash, ignore_errors=True)
+        folder.rename(trash)
+
+
+def _is_complete(folder: Path) -> bool:
+    try:
+        files = load_meta(folder).files
+    except CheckpointError:
+        return False
+    return all(
+        (folder / name).exists() and (folder / name).stat().st_size == info["bytes"] for name, info in files.items()
+    )
+
+
+def _write_tensors(path: Path, parts: Mapping[str, Stateful]) -> None:
+    with path.open("wb") as file:
+        torch.save({name: part.state_dict() for name, part in parts.items()}, file)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _write_text(path: Path, text: str) -> None:
+    with path.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _fingerprint(path: Path) -> dict[str, Any]:
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return {"bytes": path.stat().st_size, "sha256": digest}

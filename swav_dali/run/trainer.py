@@ -1,0 +1,247 @@
+"""RunConfig to a trained run: opens everything, continues from a checkpoint if there is one, and hands over to fit.
+
+Read swav_dali.run.loop for the loop, swav_dali.method.step for one step, swav_dali.run.resume for what continuing
+means.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, closing
+from dataclasses import replace
+from importlib.metadata import version
+
+import torch
+
+from pipelines.batch import Loader
+from pipelines.loader import open_loader
+from pipelines.synthetic import SyntheticLoader
+from shards.tars.shardset import ShardSet, load_shard_set
+from swav_dali.config.sections import RunConfig, SwavConfig
+from swav_dali.errors import ConfigError
+from swav_dali.evaluate.probe import KnnProbe
+from swav_dali.evaluate.probe_data import open_probe
+from swav_dali.method.larc import Larc
+from swav_dali.method.queue import FeatureQueue
+from swav_dali.method.step import StepOptions
+from swav_dali.model.net import SwavNet
+from swav_dali.ranks.abort import abort_together
+from swav_dali.ranks.ddp import wrap
+from swav_dali.ranks.device import autocast_dtype, prepare_device, threads_per_rank
+from swav_dali.ranks.world import World, process_group
+from swav_dali.run.checkpoint import Stateful
+from swav_dali.run.folder import flatten, write_config
+from swav_dali.run.loop import Clock, Run, fit
+from swav_dali.run.plan import TrainPlan, make_plan
+from swav_dali.run.random_state import RandomState
+from swav_dali.run.resume import Start, continue_run, find_start
+from swav_dali.run.summary import say_complete, summarize
+from swav_dali.watch.meter import Meter
+from swav_dali.watch.sinks.base import Event, Sink, SinkGroup
+from swav_dali.watch.sinks.console import ConsoleSink
+from swav_dali.watch.sinks.jsonl import JsonlSink
+
+_VERSIONS = ("torch", "torchvision", "nvidia-dali-cuda130", "nvidia-dali-cuda120", "numba", "numpy")
+
+
+def train(config: RunConfig) -> None:
+    """Run `config` to its last epoch, from its newest checkpoint if it has one; a finished run says so and returns.
+
+    Every rank of the launch calls this; see World.detect for how a rank knows itself.
+
+    Raises:
+        UserError: of the subclass that says what cannot be used, before anything is trained.
+    """
+    world = World.detect(config.device)
+    config = _with_threads(config, world)
+    with process_group(world), abort_together(world), ExitStack() as stack:
+        prepare_device(world.device, deterministic=config.deterministic)
+        start = find_start(config, world)
+        if start is not None and start.meta.epoch >= config.optim.epochs:
+            if world.is_main:
+                say_complete(config.folder, start.folder)
+            return
+        run = _open_run(config, world, start, stack)
+        fit(run)
+        run.sinks.event(Event("end", run.clock.step, summarize(config.folder)))
+
+
+def _with_threads(config: RunConfig, world: World) -> RunConfig:
+    loader = config.data.loader
+    threads = loader.threads or threads_per_rank(world.ranks_per_node)
+    return replace(config, data=replace(config.data, loader=replace(loader, threads=threads)))
+
+
+def _open_run(config: RunConfig, world: World, start: Start | None, stack: ExitStack) -> Run:
+    torch.manual_seed(config.seed)
+    shards = None if config.data.synthetic_images else _load_shards(config)
+    loader = stack.enter_context(closing(_open_loader(config, shards, world)))
+    plan = make_plan(
+        steps_per_epoch=loader.steps_per_epoch,
+        optim=config.optim,
+        swav=config.swav,
+        checkpoint=config.checkpoint,
+        knn=config.knn,
+        log_every_steps=config.log.every_steps,
+    )
+    probe = None if shards is None else open_probe(shards, config.data, config.knn, world)
+    run = _assemble(config, world, loader, plan, probe)
+    resumed = None if start is None else continue_run(run, start)
+    run.sinks = stack.enter_context(closing(SinkGroup(_open_sinks(run, is_new=start is None))))
+    run.sinks.event(Event("start", run.clock.step, _headline(run, shards)))
+    if resumed is not None:
+        run.sinks.event(resumed)
+    return run
+
+
+def _load_shards(config: RunConfig) -> ShardSet:
+    return load_shard_set(config.data.train, tars_elsewhere=config.data.loader.tars_at is not None)
+
+
+def _autocast(config: RunConfig, world: World) -> torch.dtype | None:
+    dtype = autocast_dtype(config.precision, world.device)
+    pixels = config.data.loader.precision
+    if dtype is None and pixels != "float32":
+        raise ConfigError(
+            "16-bit pixels need autocast", where="--data.loader.precision", found=pixels, fix="--precision bfloat16"
+        )
+    return dtype
+
+
+def _assemble(config: RunConfig, world: World, loader: Loader, plan: TrainPlan, probe: KnnProbe | None) -> Run:
+    model = _build_model(config).to(world.device)
+    net = wrap(model, world, sync_bn=config.model.sync_bn)
+    optim = config.optim
+    optimizer = Larc(
+        model.parameters(),
+        lr=optim.base_lr,
+        momentum=optim.momentum,
+        weight_decay=optim.weight_decay,
+        trust_coefficient=optim.trust_coefficient,
+    )
+    queue = _build_queue(config.swav, config, world)
+    clock = Clock()
+    shared: dict[str, Stateful] = {"model": model, "optimizer": optimizer, "clock": clock}
+    per_rank: dict[str, Stateful] = {"loader": loader, "random": RandomState(world.device)}
+    return Run(
+        config=config,
+        world=world,
+        plan=plan,
+        model=model,
+        net=net,
+        optimizer=optimizer,
+        queue=queue,
+        loader=loader,
+        meter=Meter(world),
+        probe=probe,
+        sinks=SinkGroup([]),
+        options=StepOptions(
+            temperature=config.swav.temperature,
+            epsilon=config.swav.epsilon,
+            sinkhorn_iterations=config.swav.sinkhorn_iterations,
+            assign_crops=config.swav.assign_crops,
+        ),
+        autocast_dtype=_autocast(config, world),
+        shared=shared if probe is None else {**shared, "probe": probe},
+        per_rank=per_rank if queue is None else {**per_rank, "queue": queue},
+        versions=_versions(),
+        clock=clock,
+    )
+
+
+def _build_model(config: RunConfig) -> SwavNet:
+    chosen = config.model
+    model = SwavNet(
+        chosen.arch,
+        embedding_dim=chosen.embedding_dim,
+        hidden_dim=chosen.hidden_dim,
+        num_prototypes=chosen.num_prototypes,
+    )
+    return model.to(memory_format=torch.channels_last) if chosen.channels_last else model
+
+
+def _build_queue(swav: SwavConfig, config: RunConfig, world: World) -> FeatureQueue | None:
+    if swav.queue_length == 0:
+        return None
+    return FeatureQueue(
+        length=swav.queue_length,
+        num_assign=len(swav.assign_crops),
+        embedding_dim=config.model.embedding_dim,
+        batch_size=config.data.batch_size,
+        world_size=world.size,
+        device=world.device,
+    )
+
+
+def _open_loader(config: RunConfig, shards: ShardSet | None, world: World) -> Loader:
+    data = config.data
+    if shards is None:
+        return SyntheticLoader(
+            crops=data.crops,
+            batch_size=data.batch_size,
+            num_images=data.synthetic_images,
+            rank=world.rank,
+            world_size=world.size,
+            seed=config.seed,
+            device=world.device,
+        )
+    return open_loader(
+        shards,
+        crops=data.crops,
+        augment=data.augment,
+        quality=data.quality,
+        batch_size=data.batch_size,
+        rank=world.rank,
+        world_size=world.size,
+        seed=config.seed,
+        device=world.device,
+        options=data.loader,
+    )
+
+
+def _open_sinks(run: Run, *, is_new: bool) -> list[Sink]:
+    config, plan, step = run.config, run.plan, run.clock.step
+    if not run.world.is_main:
+        return []
+    run_id = write_config(config, is_new=is_new)
+    sinks: list[Sink] = [JsonlSink(config.folder, resume_step=-1 if is_new else step)]
+    if config.log.console:
+        sinks.append(ConsoleSink(total_steps=plan.total_steps, start_step=step, epochs=plan.epochs))
+    if config.log.wandb != "off":
+        from swav_dali.watch.sinks.wandb import WandbSink
+
+        sinks.append(
+            WandbSink(
+                config.folder,
+                mode=config.log.wandb,
+                project=config.log.wandb_project,
+                name=config.name,
+                run_id=run_id,
+                config=flatten(config),
+            )
+        )
+    return sinks
+
+
+def _headline(run: Run, shards: ShardSet | None) -> str:
+    data, world = run.config.data, run.world
+    source = (
+        f"{data.synthetic_images} synthetic images" if shards is None else f"{shards.num_samples} images, {data.train}"
+    )
+    crops = "+".join(f"{group.num}x{group.size}" for group in data.crops)
+    parameters = sum(parameter.numel() for parameter in run.model.parameters())
+    precision = "float32" if run.autocast_dtype is None else "bfloat16 autocast"
+    return (
+        f"run {run.config.folder}: {source}; crops {crops} {data.quality}; {run.config.model.arch} "
+        f"{parameters / 1e6:.1f} M parameters, {precision}; {world.size} rank(s) on {world.device.type} x "
+        f"{data.batch_size} images, {run.plan.steps_per_epoch} steps an epoch, {run.plan.epochs} epochs"
+    )
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in _VERSIONS:
+        try:
+            found[name] = version(name)
+        except ModuleNotFoundError:
+            continue
+    return found

@@ -1,0 +1,81 @@
+"""The run on a terminal: a progress bar where there is one, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from swav_dali.watch.sinks.base import Event, Record, Value
+
+
+class ConsoleSink:
+    """Writes to standard output; the bar counts steps."""
+
+    def __init__(self, *, total_steps: int, start_step: int, epochs: int) -> None:
+        """Show progress towards `total_steps` from `start_step` on."""
+        self._console = Console(highlight=False, soft_wrap=True)
+        self._epochs = epochs
+        self._total = total_steps
+        self._progress = _progress(self._console) if sys.stdout.isatty() else None
+        if self._progress is not None:
+            self._task = self._progress.add_task("training", total=total_steps, completed=start_step, figures="")
+            self._progress.start()
+
+    def record(self, record: Record) -> None:
+        """Move the bar, or print the record as a line; probe results always get a line."""
+        if self._progress is not None and "loss" in record:
+            self._progress.update(self._task, completed=float(record["step"]), figures=figures(record))
+            if "knn_top1" not in record:
+                return
+        left = f"  {_duration(float(record['seconds_left']))} left" if "seconds_left" in record else ""
+        place = f"epoch {record['epoch']}/{self._epochs}  step {record['step']}/{self._total}"
+        self._console.print(f"{place}  {figures(record)}{left}", markup=False)
+
+    def event(self, event: Event) -> None:
+        """Print the event's text."""
+        prefix = "warning: " if event.kind == "warning" else ""
+        self._console.print(prefix + event.text, markup=False)
+
+    def close(self) -> None:
+        """Take the bar down."""
+        if self._progress is not None:
+            self._progress.stop()
+
+
+def figures(record: Record) -> str:
+    """The record's figures that a person follows, in a fixed order."""
+    parts: list[str] = []
+    if "loss" in record:
+        parts.append(f"loss {record['loss']:.4f} (ln K {record['ln_k']:.4f})  lr {record['lr']:.4g}")
+        parts.append(f"{record['images_per_second']:.0f} images/s  data wait {_percent(record, 'data_wait_share')}")
+    if "knn_top1" in record:
+        parts.append(f"kNN top-1 {_percent(record, 'knn_top1')}")
+    floors = {"knn_untrained": "untrained", "knn_pixels": "raw pixels"}
+    known = [f"{name} {_percent(record, key)}" for key, name in floors.items() if key in record]
+    if known:
+        parts.append(f"kNN of {', '.join(known)}")
+    return "  ".join(parts)
+
+
+def _percent(record: Mapping[str, Value], key: str) -> str:
+    return f"{100 * float(record[key]):.1f}%"
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h{minutes:02d}m" if hours else f"{minutes}m{rest:02d}s"
+
+
+def _progress(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[figures]}"),
+        console=console,
+    )

@@ -1,0 +1,127 @@
+"""A checkpoint is whole or it is not there; what comes back is what was saved."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from swav_dali.errors import CheckpointError
+from swav_dali.ranks.world import World
+from swav_dali.run.checkpoint import (
+    find_checkpoints,
+    load_meta,
+    load_parts,
+    prune_checkpoints,
+    save_checkpoint,
+)
+
+WORLD = World(rank=0, size=1, local_rank=0, device=torch.device("cpu"))
+
+
+class Part:
+    def __init__(self, state: dict[str, Any]) -> None:
+        self.state = state
+
+    def state_dict(self) -> dict[str, Any]:
+        return self.state
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.state = state
+
+
+def save(root: Path, step: int, epoch: int = 0) -> Path:
+    return save_checkpoint(
+        root,
+        step=step,
+        epoch=epoch,
+        shared={"model": Part({"weight": torch.arange(5.0), "step": step})},
+        per_rank={"loader": Part({"blob": b"\x00\x01dali", "epoch": epoch})},
+        config={"seed": 1},
+        versions={"torch": "x"},
+        world=WORLD,
+    )
+
+
+def test_what_was_saved_comes_back(tmp_path: Path) -> None:
+    folder = save(tmp_path, 12, epoch=3)
+    shared, rank = load_parts(folder, "shared.pt"), load_parts(folder, "rank-00000.pt")
+    assert torch.equal(shared["model"]["weight"], torch.arange(5.0))
+    assert rank["loader"] == {"blob": b"\x00\x01dali", "epoch": 3}
+    meta = load_meta(folder)
+    assert (meta.step, meta.epoch, meta.world_size, meta.config) == (12, 3, 1, {"seed": 1})
+
+
+def test_the_newest_is_last_whatever_the_order_of_writing(tmp_path: Path) -> None:
+    for step in (100, 9, 20):
+        save(tmp_path, step)
+    assert [load_meta(folder).step for folder in find_checkpoints(tmp_path)] == [9, 20, 100]
+
+
+def test_a_draft_and_a_folder_without_meta_are_not_checkpoints(tmp_path: Path) -> None:
+    save(tmp_path, 1)
+    (tmp_path / ".step-00000002.partial").mkdir()
+    (tmp_path / "step-00000003").mkdir()
+    assert [folder.name for folder in find_checkpoints(tmp_path)] == ["step-00000001"]
+
+
+@pytest.mark.parametrize("name", ["shared.pt", "rank-00000.pt"])
+def test_a_shortened_file_makes_the_one_before_the_newest(tmp_path: Path, name: str) -> None:
+    save(tmp_path, 1)
+    damaged = save(tmp_path, 2) / name
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    assert [folder.name for folder in find_checkpoints(tmp_path)] == ["step-00000001"]
+
+
+def test_a_flipped_byte_is_refused_by_name(tmp_path: Path) -> None:
+    path = save(tmp_path, 1) / "shared.pt"
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(CheckpointError, match=r"shared\.pt: bytes differ"):
+        load_parts(path.parent, "shared.pt")
+
+
+def test_saving_the_same_step_again_replaces_it(tmp_path: Path) -> None:
+    save(tmp_path, 5, epoch=0)
+    folder = save(tmp_path, 5, epoch=1)
+    assert load_meta(folder).epoch == 1
+    assert len(find_checkpoints(tmp_path)) == 1
+
+
+def test_a_foreign_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="not a checkpoint"):
+        load_meta(tmp_path)
+    (tmp_path / "meta.json").write_text(json.dumps({"format": "other"}))
+    with pytest.raises(CheckpointError, match="not a checkpoint of this version"):
+        load_meta(tmp_path)
+
+
+def test_pruning_keeps_the_newest_and_the_permanent(tmp_path: Path) -> None:
+    for step in (10, 20, 30, 40, 50):
+        save(tmp_path, step)
+    prune_checkpoints(tmp_path, step=50, keep=2, is_permanent=lambda step: step == 10)
+    assert steps(tmp_path) == [10, 40, 50]
+
+
+def test_a_run_that_went_back_keeps_its_new_checkpoint_and_drops_the_branch_it_left(tmp_path: Path) -> None:
+    for step in (30, 40, 50):
+        save(tmp_path, step)
+    save(tmp_path, 35)
+    prune_checkpoints(tmp_path, step=35, keep=2, is_permanent=lambda _: False)
+    assert steps(tmp_path) == [30, 35]
+
+
+def test_drafts_and_half_deleted_folders_of_a_killed_process_are_swept(tmp_path: Path) -> None:
+    for name in (".step-00000002.partial", ".step-00000001.deleted"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "shared.pt").touch()
+    save(tmp_path, 3)
+    assert [path.name for path in tmp_path.iterdir()] == ["step-00000003"]
+
+
+def steps(root: Path) -> list[int]:
+    return [load_meta(folder).step for folder in find_checkpoints(root)]

@@ -1,0 +1,51 @@
+"""What may differ when a run goes on, and what may not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from swav_dali.config.presets import load_preset
+from swav_dali.config.sections import RunConfig
+from swav_dali.errors import CheckpointError
+from swav_dali.run.folder import flatten, read_run_id, refuse_other_config, write_config
+
+
+def refuse(new: RunConfig, *, world_changed: bool = False) -> None:
+    old = flatten(load_preset("demo"))
+    refuse_other_config(old, flatten(new), where=Path("ckpt"), world_changed=world_changed)
+
+
+def test_flatten_reaches_every_crop_group() -> None:
+    flat = flatten(load_preset("demo"))
+    assert flat["data.crops.1.size"] == load_preset("demo").data.crops[1].size
+    assert flat["swav.assign_crops"] == [0, 1]
+    assert flat["data.train"] == "data/demo/train"
+
+
+def test_places_and_watching_may_change() -> None:
+    demo = load_preset("demo")
+    refuse(replace(demo, runs_dir=Path("elsewhere"), log=replace(demo.log, every_steps=1)))
+
+
+def test_a_changed_option_is_named_with_both_values() -> None:
+    demo = load_preset("demo")
+    with pytest.raises(CheckpointError, match=r"--optim\.base-lr .* -> 9\.0"):
+        refuse(replace(demo, optim=replace(demo.optim, base_lr=9.0)))
+
+
+def test_the_batch_per_rank_may_change_only_with_the_number_of_ranks() -> None:
+    demo = load_preset("demo")
+    smaller = replace(demo, data=replace(demo.data, batch_size=8))
+    refuse(smaller, world_changed=True)
+    with pytest.raises(CheckpointError, match=r"--data\.batch-size"):
+        refuse(smaller)
+
+
+def test_the_run_id_stays_over_a_resume_and_is_new_for_a_new_run(tmp_path: Path) -> None:
+    config = replace(load_preset("demo"), runs_dir=tmp_path)
+    first = write_config(config, is_new=True)
+    assert write_config(config, is_new=False) == first == read_run_id(config.folder / "config.json")
+    assert write_config(config, is_new=True) != first

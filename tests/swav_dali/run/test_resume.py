@@ -1,0 +1,102 @@
+"""kill -9 in the middle of an epoch, start again: the same bits as a run nobody disturbed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import training
+
+from swav_dali.run.checkpoint import find_checkpoints, load_meta, load_parts
+
+EPOCHS = "3"
+SETTINGS = {"optim__epochs": EPOCHS, "checkpoint__every_steps": "3", "checkpoint__every_epochs": "2"}
+
+
+def start_and_kill(arguments: list[str], folder: Path, step: int) -> None:
+    """Start a run, wait for the record of `step`, and kill all its processes without a warning."""
+    process = subprocess.Popen(
+        arguments,
+        cwd=training.ROOT,
+        env=training.environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 120
+    while last_step(folder) < step and time.monotonic() < deadline and process.poll() is None:
+        time.sleep(0.01)
+    for pid in [process.pid, *training.descendants(process.pid)]:  # torchrun's workers are no group of its own
+        os.kill(pid, signal.SIGKILL)
+    process.wait()
+    assert last_step(folder) >= step, "the run ended before it could be killed"
+
+
+def last_step(folder: Path) -> int:
+    try:
+        return max((record["step"] for record in training.records(folder)), default=-1)
+    except (FileNotFoundError, ValueError):
+        return -1
+
+
+def trajectory(folder: Path) -> list[tuple[Any, ...]]:
+    return [
+        tuple(record.get(key) for key in ("step", "loss", "lr", "knn_top1", "code_entropy", "queue_in_use"))
+        for record in training.records(folder)
+    ]
+
+
+def final_parts(folder: Path) -> dict[str, Any]:
+    """Everything in the last checkpoint, but for the seconds it took to get there."""
+    newest = find_checkpoints(folder / "checkpoints")[-1]
+    parts = {name: load_parts(newest, name) for name in load_meta(newest).files}
+    parts["shared.pt"]["clock"].pop("seconds")
+    return parts
+
+
+def assert_same_bits(ours: Any, theirs: Any, where: str = "") -> None:
+    assert type(ours) is type(theirs), where
+    if isinstance(ours, dict):
+        assert ours.keys() == theirs.keys(), where
+        for key in ours:
+            assert_same_bits(ours[key], theirs[key], f"{where}/{key}")
+    elif isinstance(ours, list | tuple):
+        assert len(ours) == len(theirs), where
+        for index, pair in enumerate(zip(ours, theirs, strict=True)):
+            assert_same_bits(*pair, f"{where}/{index}")
+    elif isinstance(ours, torch.Tensor):
+        assert torch.equal(ours, theirs), where
+    else:
+        assert ours == theirs, where
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_a_killed_run_continues_with_the_same_bits(tiny_data: Path, tmp_path: Path, ranks: int) -> None:
+    batch = str(4 // ranks)
+    whole = training.command(tiny_data, tmp_path, "whole", ranks=ranks, data__batch_size=batch, **SETTINGS)
+    broken = training.command(tiny_data, tmp_path, "broken", ranks=ranks, data__batch_size=batch, **SETTINGS)
+    done = training.run(whole)
+    assert done.returncode == 0, done.stderr
+    steps_per_epoch = last_step(tmp_path / "whole") // int(EPOCHS)
+    start_and_kill(broken, tmp_path / "broken", steps_per_epoch + steps_per_epoch // 2)
+    resumed = training.run(broken)
+    assert resumed.returncode == 0, resumed.stderr
+    assert "resumed" in resumed.stdout
+    assert trajectory(tmp_path / "broken") == trajectory(tmp_path / "whole")
+    assert_same_bits(final_parts(tmp_path / "broken"), final_parts(tmp_path / "whole"))
+
+
+def test_another_number_of_ranks_restarts_the_epoch_and_says_so(tiny_data: Path, tmp_path: Path) -> None:
+    settings = {**SETTINGS, "checkpoint__every_epochs": "1"}
+    start_and_kill(training.command(tiny_data, tmp_path, "grown", **settings), tmp_path / "grown", 15)
+    arguments = training.command(tiny_data, tmp_path, "grown", ranks=2, data__batch_size="2", **settings)
+    done = training.run(arguments)
+    assert done.returncode == 0, done.stderr
+    assert "on 2 ranks instead of 1" in done.stdout
+    steps = [record["step"] for record in training.records(tmp_path / "grown") if "loss" in record]
+    assert steps == list(range(1, 3 * 10 + 1))
