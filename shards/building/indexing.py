@@ -6,7 +6,6 @@ by not being named.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from shards.building.judge import Event
 from shards.building.report import DROPPED, ERRORS_NAME, write_errors
 from shards.errors import ShardError
 from shards.host.atomic import TEMPORARY, remove_temporaries, write_whole
+from shards.host.files import opened, sha256_of_file
 from shards.host.lock import hold_folder
 from shards.pictures.inspect import inspect
 from shards.pictures.troubles import Trouble
@@ -26,7 +26,6 @@ from shards.tars.scan import TarMember, scan_tar
 
 HARMLESS = frozenset({Trouble.MISNAMED, Trouble.ROTATED, Trouble.CMYK, Trouble.SIXTEEN_BIT, Trouble.BAD_METADATA})
 IN_PLACE = "indexed in place"  # what the manifest says of the source
-CHUNK = 1 << 22
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,11 +45,10 @@ def pending_index(tar: Path) -> Path:
 
 def index_tar(tar: Path) -> IndexedTar:
     """Write the pending index of one tar."""
-    descriptor = os.open(tar, os.O_RDONLY)
     samples: list[list[IndexMember]] = []
     events: list[Event] = []
     labels: list[int] = []
-    try:
+    with opened(tar) as descriptor:
         for key, parts in samples_of(scan_tar(descriptor, where=tar)):
             members = _members(key, parts)
             if not members:
@@ -60,9 +58,6 @@ def index_tar(tar: Path) -> IndexedTar:
                 continue
             samples.append(members)
             labels += [read_label(descriptor, member, tar) for member in members[1:]]
-        sha256 = _sha256(descriptor)
-    finally:
-        os.close(descriptor)
     index = format_index(samples)
     write_whole(pending_index(tar), index)
     entry = ShardEntry(
@@ -70,7 +65,7 @@ def index_tar(tar: Path) -> IndexedTar:
         idx=tar.with_suffix(".idx").name,
         num_samples=len(samples),
         tar_bytes=tar.stat().st_size,
-        tar_sha256=sha256,
+        tar_sha256=sha256_of_file(tar),
         idx_sha256=sha256_of(index),
     )
     unlabelled = len(samples) - len(labels)
@@ -164,11 +159,3 @@ def _trouble(descriptor: int, tar: Path, key: str, picture: IndexMember) -> Even
             trouble, detail = str(finding.trouble), finding.detail
             return {"key": key, "name": name, "trouble": trouble, "action": DROPPED, "detail": detail}
     return None
-
-
-def _sha256(descriptor: int) -> str:
-    digest, position = hashlib.sha256(), 0
-    while chunk := os.pread(descriptor, CHUNK, position):
-        digest.update(chunk)
-        position += len(chunk)
-    return digest.hexdigest()

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shards.errors import ShardError
+from shards.host.files import opened, sha256_of_file
 from shards.pictures.inspect import inspect
 from shards.pictures.troubles import Trouble
 from shards.sources.listing import UNLABELLED
@@ -25,7 +26,6 @@ from shards.tars.ustar import BLOCK
 
 FATAL = frozenset({Trouble.EMPTY, Trouble.NOT_AN_IMAGE, Trouble.TRUNCATED, Trouble.CORRUPT, Trouble.UNSUPPORTED})
 FIRST_PROBLEMS = 20
-CHUNK = 1 << 22
 HIGHEST_LABEL = np.iinfo(np.int32).max
 COMPRESSED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
 UNREADABLE = UNLABELLED - 1
@@ -74,27 +74,20 @@ def check_tar(task: TarCheck) -> TarReport:
     """Look through one tar. Damage is reported, not raised."""
     report = TarReport(tar=task.tar)
     try:
-        descriptor = os.open(task.tar, os.O_RDONLY)
-    except OSError as error:
-        report.problems.append(f"cannot be opened: {error.strerror}")
-        return report
-    try:
-        _look_through(report, descriptor, task)
-    except (ShardError, OSError) as error:
+        with opened(task.tar) as descriptor:
+            _look_through(report, descriptor, task)
+    except ShardError as error:
         report.problems.append(str(error))
-    finally:
-        os.close(descriptor)
+    except OSError as error:
+        report.problems.append(f"cannot be read: {error.strerror}")
     return report
 
 
 def find_key(tar: Path, digest: int) -> str:
     """The key in a tar that has this digest, as in `TarReport.keys`."""
-    descriptor = os.open(tar, os.O_RDONLY)
-    try:
+    with opened(tar) as descriptor:
         keys = (key for key, _ in samples_of(scan_tar(descriptor, where=tar.name)))
         return next(key for key in keys if _digest(key) == digest)
-    finally:
-        os.close(descriptor)
 
 
 def _look_through(report: TarReport, descriptor: int, task: TarCheck) -> None:
@@ -207,11 +200,6 @@ def _picture_problems(descriptor: int, samples: list[Sample]) -> list[str]:
 def _checksum_problem(task: TarCheck) -> list[str]:
     if task.tar_sha256 is None:
         return []
-    digest = hashlib.sha256()
-    with task.tar.open("rb") as file:
-        while chunk := file.read(CHUNK):
-            digest.update(chunk)
-    found = digest.hexdigest()
-    return (
-        [] if found == task.tar_sha256 else [f"sha256 is {found[:12]}..., the manifest has {task.tar_sha256[:12]}..."]
-    )
+    if (found := sha256_of_file(task.tar)) == task.tar_sha256:
+        return []
+    return [f"sha256 is {found[:12]}..., the manifest has {task.tar_sha256[:12]}..."]

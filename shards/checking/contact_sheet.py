@@ -7,10 +7,10 @@ import os
 import warnings
 from collections import defaultdict
 from collections.abc import Iterator
-from pathlib import Path
 
 from PIL import Image, ImageDraw
 
+from shards.host.files import opened
 from shards.tars.index import parse_index
 from shards.tars.shardset import Shard, ShardSet
 
@@ -65,10 +65,7 @@ def _pictures(shard_set: ShardSet) -> Iterator[tuple[int | None, bytes]]:
 
 
 def _pictures_of(shard: Shard) -> Iterator[tuple[int | None, bytes]]:
-    descriptor = os.open(Path(shard.tar), os.O_RDONLY)
-    try:
-        for picture, *labels in parse_index(Path(shard.idx).read_bytes(), where=shard.idx):
+    with opened(shard.tar) as descriptor:
+        for picture, *labels in parse_index(shard.idx.read_bytes(), where=shard.idx):
             label = int(os.pread(descriptor, labels[0].size, labels[0].offset)) if labels else None
             yield label, os.pread(descriptor, picture.size, picture.offset)
-    finally:
-        os.close(descriptor)

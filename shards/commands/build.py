@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import re
+from collections import Counter
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 from shards.building.dask_crew import dask_crew
 from shards.building.destination import Destination, destination
-from shards.building.ilsvrc import expectation_lines
 from shards.building.job import BuildOptions, Job, plan_build
 from shards.building.judge import Event, Judge
 from shards.building.plan import DEFAULT_SHARD_MIB, Cut
@@ -24,8 +24,8 @@ from shards.pictures.inspect import DEFAULT_MAX_PIXELS
 from shards.pictures.resize import Resize
 from shards.pictures.troubles import EXPLANATIONS, Trouble
 from shards.remote.places import is_url
-from shards.sources.archives import archives_of, is_known, unknown_lines, verify
 from shards.sources.base import Source
+from shards.sources.ilsvrc import archives_of, expectation_lines, is_known, unknown_lines, verify
 from shards.sources.recognise import recognise
 from shards.tars.manifest import Manifest
 
@@ -196,7 +196,7 @@ def build(job: Job, split: str, out: Destination, crew: Crew) -> Manifest:
     manifest, was_written = out.build(split, job, crew)
     events = out.events(split)
     say_result(out.place(split), manifest, was_written, events)
-    for line in expectation_lines(job.listing, events):
+    for line in expectation_lines(job.listing, Counter(Trouble(event["trouble"]) for event in events)):
         say(line)
     return manifest
 

@@ -10,8 +10,8 @@ from shards.building.report import ERRORS_NAME
 from shards.commands.build import DROPPED_EXIT_CODE
 from shards.commands.common import Subparsers, add_command, add_workers, say, summary, warn
 from shards.commands.os_errors import say_os_errors
+from shards.host.files import read_lines
 from shards.host.local_pool import local_pool
-from shards.host.text_file import read_lines
 
 EXAMPLES = """\
   python -m shards index imagenet-wds/train

@@ -17,7 +17,6 @@ class Painter:
     seed: int
 
     def read(self, sample: SampleRef) -> bytes:
-        """The picture as JPEG bytes."""
         return draw_jpeg(sample.label, (self.seed, sample.offset))
 
 
@@ -36,11 +35,10 @@ class DrawnPictures:
 
     @property
     def description(self) -> str:
-        """For a person."""
         return f"{self.num_pictures:,} pictures drawn from seed {self.seed}"
 
     def scan(self) -> tuple[Listing, list[str]]:
-        """Names like files of a class folder tree; see `Source.scan`."""
+        """Names like files of a class folder tree."""
         builder = ListingBuilder()
         for number in range(self.num_pictures):
             label = number % len(CLASSES)
@@ -50,5 +48,4 @@ class DrawnPictures:
         return builder.finish(CLASSES), []
 
     def reader(self) -> Painter:
-        """Draws with this source's seed."""
         return Painter(seed=self.seed)

@@ -6,6 +6,8 @@ import os
 import socket
 from pathlib import Path
 
+from shards.host.files import opened
+
 TEMPORARY = ".tmp-"
 
 
@@ -34,8 +36,5 @@ def write_whole(path: Path, content: bytes, *, temporary: Path | None = None) ->
 
 def sync_folder(folder: Path) -> None:
     """Flush a folder's entries, so that renames survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
+    with opened(folder) as descriptor:
         os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import fcntl
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from shards.errors import ShardError
+from shards.host.files import opened
 
 
 @contextmanager
@@ -26,11 +26,9 @@ def hold_lock(path: Path) -> Iterator[None]:
 @contextmanager
 def hold_folder(folder: Path) -> Iterator[None]:
     """Hold an exclusive lock on a folder itself, which adds no file to it. Raises as `hold_lock` does."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    with opened(folder) as descriptor:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ShardError("another index is being written here", where=folder, fix="wait for it") from None
         yield
-    except BlockingIOError:
-        raise ShardError("another index is being written here", where=folder, fix="wait for it") from None
-    finally:
-        os.close(descriptor)

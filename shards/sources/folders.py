@@ -54,11 +54,10 @@ class ClassFolders:
 
     @property
     def description(self) -> str:
-        """For a person."""
         return f"class folders in {self.root}"
 
     def scan(self) -> tuple[Listing, list[str]]:
-        """Labels are positions in the sorted list of class folders; see `Source.scan`."""
+        """Labels are positions in the sorted list of class folders."""
         classes, warnings = class_order(classes_in(self.like or self.root))
         if unknown := sorted(set(subfolders(self.root)) - set(classes)):
             raise ShardError("classes that the training split does not have", where=self.root, found=", ".join(unknown))
@@ -73,7 +72,6 @@ class ClassFolders:
         return builder.finish(tuple(classes)), warnings + ignored(num_ignored)
 
     def reader(self) -> FileReader:
-        """Reads below the root."""
         return FileReader(root=self.root)
 
 
@@ -92,11 +90,10 @@ class FlatFolder:
 
     @property
     def description(self) -> str:
-        """For a person."""
         return f"pictures without labels in {self.root}"
 
     def scan(self) -> tuple[Listing, list[str]]:
-        """Sorted by name; see `Source.scan`."""
+        """Sorted by name."""
         builder = ListingBuilder()
         num_ignored = _add_files(builder, self.root, "", UNLABELLED)
         if not len(builder):
@@ -104,7 +101,6 @@ class FlatFolder:
         return builder.finish(), ignored(num_ignored)
 
     def reader(self) -> FileReader:
-        """Reads below the root."""
         return FileReader(root=self.root)
 
 

@@ -24,7 +24,6 @@ class RangeReader:
     _open: dict[int, int] = field(default_factory=dict, repr=False, compare=False)
 
     def read(self, sample: SampleRef) -> bytes:
-        """The sample's bytes."""
         if sample.size < 0:
             raise OSError("the source did not give its bytes when it was read in order")
         descriptor = self._descriptor(sample.container)

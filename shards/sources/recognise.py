@@ -5,28 +5,22 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Callable
-from itertools import islice
 from pathlib import Path
 
 from shards.errors import ShardError
 from shards.remote.places import is_url
-from shards.sources.arrow import INFO_NAME, STATE_NAME, ArrowFolder
 from shards.sources.base import Source
-from shards.sources.class_tars import ClassTars, are_class_tars
+from shards.sources.class_tars import ClassTars, NestedTar, are_class_tars, first_names
+from shards.sources.flat_tar import FlatTar
 from shards.sources.folders import ClassFolders, FlatFolder, has_pictures, is_picture, subfolders
-from shards.sources.ilsvrc_train import NestedTar
-from shards.sources.ilsvrc_validation import FlatTar
-from shards.sources.parquet import ParquetFiles
+from shards.sources.hf_rows import INFO_NAME, STATE_NAME, ArrowFolder, ParquetFiles
+from shards.sources.ilsvrc import DEVKIT_PATTERN, TRAIN_ARCHIVE, VALIDATION_ARCHIVE
 from shards.sources.remote_folder import RemotePictures
 from shards.sources.webdataset import WebDatasetTars
-from shards.tars.scan import scan_tar
 
 TRAIN = "train"
 VALIDATION = "validation"
 VALIDATION_NAMES = ("validation", "val", "valid", "test")
-ILSVRC_TRAIN = "ILSVRC2012_img_train.tar"
-ILSVRC_VALIDATION = "ILSVRC2012_img_val.tar"
-DEVKIT_PATTERN = "ILSVRC2012_devkit*"
 
 Splits = dict[str, Source]
 
@@ -66,11 +60,7 @@ def _recognise_file(path: Path, labels: Path | None) -> Source:
         return ParquetFiles(files=(path,))
     if path.suffix != ".tar":
         raise ShardError("of no kind that can be read", where=path, expected="a folder, a .tar or a .parquet file")
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        names = [member.name for member in islice(scan_tar(descriptor, where=path), 16)]
-    finally:
-        os.close(descriptor)
+    names = first_names(path)
     if any(name.endswith(".tar") for name in names):
         return NestedTar(path=path)
     if all(is_picture(name) for name in names):
@@ -80,7 +70,7 @@ def _recognise_file(path: Path, labels: Path | None) -> Source:
 
 def _ilsvrc(path: Path, labels: Path | None) -> Splits:
     """A folder with the archives as they are downloaded; `labels` goes before a devkit archive beside them."""
-    train, validation = path / ILSVRC_TRAIN, path / ILSVRC_VALIDATION
+    train, validation = path / TRAIN_ARCHIVE, path / VALIDATION_ARCHIVE
     splits: Splits = {TRAIN: NestedTar(path=train)} if train.is_file() else {}
     if validation.is_file():
         devkit = next(iter(sorted(path.glob(DEVKIT_PATTERN))), None)

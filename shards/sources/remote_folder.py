@@ -17,7 +17,6 @@ class RemoteReader:
     folder: RemoteFolder
 
     def read(self, sample: SampleRef) -> bytes:
-        """The object's bytes."""
         return self.folder.read(sample.name)
 
 
@@ -31,11 +30,10 @@ class RemotePictures:
 
     @property
     def description(self) -> str:
-        """For a person."""
         return f"pictures at {self.url}"
 
     def scan(self) -> tuple[Listing, list[str]]:
-        """Sorted by name; the first folder is the class. See `Source.scan`."""
+        """Sorted by name; the first folder is the class."""
         found = RemoteFolder(url=self.url).find()
         files = {name: file for name, file in found.items() if is_visible_picture(name)}
         if not files:
@@ -49,7 +47,6 @@ class RemotePictures:
         return builder.finish(tuple(classes)), warnings + ignored(len(found) - len(files))
 
     def reader(self) -> RemoteReader:
-        """Connects in the process that reads."""
         return RemoteReader(folder=RemoteFolder(url=self.url))
 
     def _classes(self, names: list[str]) -> tuple[list[str], list[str]]:

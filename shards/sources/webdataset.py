@@ -14,6 +14,7 @@ from itertools import groupby
 from pathlib import Path
 
 from shards.errors import ShardError
+from shards.host.files import opened
 from shards.pictures.sniff import named_suffix
 from shards.sources.folders import SUFFIXES
 from shards.sources.listing import MAX_LABEL, UNLABELLED, Listing, ListingBuilder
@@ -36,11 +37,10 @@ class WebDatasetTars:
 
     @property
     def description(self) -> str:
-        """For a person."""
         return f"{len(self.tars)} WebDataset tars in {self.tars[0].parent}, {self.tars[0].name} first, read in place"
 
     def scan(self) -> tuple[Listing, list[str]]:
-        """In the order of tars and samples; see `Source.scan`."""
+        """In the order of tars and samples."""
         builder, labels, others = ListingBuilder(), set[int](), Counter[str]()
         for container, tar in enumerate(self.tars):
             stamp = stamp_of(tar)
@@ -55,7 +55,6 @@ class WebDatasetTars:
         return builder.finish(self._classes(labels)), _partial_warning(others) + _unlabelled_warning(labels)
 
     def reader(self) -> RangeReader:
-        """Reads the tars."""
         return RangeReader(containers=self.tars)
 
     def _classes(self, labels: set[int]) -> tuple[str, ...]:
@@ -67,8 +66,7 @@ class WebDatasetTars:
 
 def read_samples(tar: Path, others: Counter[str]) -> Iterator[tuple[str, TarMember, int]]:
     """(key, picture, label) of every sample; suffixes of samples without a picture are counted in `others`."""
-    descriptor = os.open(tar, os.O_RDONLY)
-    try:
+    with opened(tar) as descriptor:
         for key, parts in samples_of(scan_tar(descriptor, where=tar)):
             pictures = [part for suffix, part in parts if is_picture_suffix(suffix)]
             if not pictures:
@@ -76,8 +74,6 @@ def read_samples(tar: Path, others: Counter[str]) -> Iterator[tuple[str, TarMemb
                 continue
             label = next((part for suffix, part in parts if suffix.lower() == LABEL), None)
             yield key, pictures[0], UNLABELLED if label is None else read_label(descriptor, label, tar)
-    finally:
-        os.close(descriptor)
 
 
 def samples_of(members: Iterator[TarMember]) -> Iterator[tuple[str, list[tuple[str, TarMember]]]]:

@@ -20,7 +20,7 @@ from shards.building.workers import Crew
 from shards.commands import build, index
 from shards.errors import ShardError, run_command
 from shards.host.local_pool import local_pool
-from shards.sources.hf_columns import picture_bytes
+from shards.sources.hf_rows import picture_bytes
 from shards.tars.manifest import parse_manifest
 
 Make = Callable[..., bytes]

@@ -12,7 +12,7 @@ import pytest
 
 from shards.commands.build import verify_archives
 from shards.errors import ShardError
-from shards.sources.archives import PUBLISHED_MD5, archives_of, unknown_lines, verify
+from shards.sources.ilsvrc import PUBLISHED_MD5, archives_of, unknown_lines, verify
 from shards.sources.recognise import recognise
 
 TRAIN, VALIDATION = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"
@@ -72,7 +72,7 @@ def test_a_flipped_byte_is_an_error_with_both_sums(downloads: Path) -> None:
 
 
 def test_progress_adds_up_to_the_size(downloads: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shards.sources.archives.CHUNK", 1000)
+    monkeypatch.setattr("shards.sources.ilsvrc.CHUNK", 1000)
     told: list[int] = []
     verify(downloads / TRAIN, on_bytes=told.append)
     assert sum(told) == (downloads / TRAIN).stat().st_size

@@ -12,9 +12,9 @@ import pytest
 from scipy.io import savemat
 
 from shards.errors import ShardError
+from shards.sources.class_tars import NestedTar
+from shards.sources.flat_tar import FlatTar
 from shards.sources.folders import ClassFolders
-from shards.sources.ilsvrc_train import NestedTar
-from shards.sources.ilsvrc_validation import FlatTar
 from shards.sources.recognise import recognise
 from shards.sources.webdataset import WebDatasetTars
 from shards.tars.manifest import Manifest

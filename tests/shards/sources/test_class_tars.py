@@ -13,10 +13,9 @@ from shards.building.job import BuildOptions, plan_build
 from shards.errors import ShardError
 from shards.sources import ranges
 from shards.sources.base import Source
-from shards.sources.class_tars import ClassTars
+from shards.sources.class_tars import ClassTars, NestedTar
+from shards.sources.flat_tar import FlatTar
 from shards.sources.folders import ClassFolders
-from shards.sources.ilsvrc_train import NestedTar
-from shards.sources.ilsvrc_validation import FlatTar
 from shards.sources.recognise import recognise
 from shards.sources.webdataset import WebDatasetTars
 from shards.tars.manifest import Manifest

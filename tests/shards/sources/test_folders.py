@@ -11,8 +11,8 @@ from tars import write_tar
 from torchvision.datasets import ImageFolder
 
 from shards.errors import ShardError
+from shards.sources.flat_tar import FlatTar
 from shards.sources.folders import ClassFolders, FlatFolder
-from shards.sources.ilsvrc_validation import FlatTar
 from shards.sources.recognise import recognise
 from shards.sources.remote_folder import RemotePictures
 

@@ -12,8 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from shards.errors import ShardError
-from shards.sources.arrow import ArrowFolder
-from shards.sources.parquet import ParquetFiles
+from shards.sources.hf_rows import ArrowFolder, ParquetFiles
 from shards.sources.recognise import recognise
 from shards.tars.manifest import Manifest
 

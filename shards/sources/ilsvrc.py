@@ -1,26 +1,38 @@
-"""Archives with published checksums, compared before a long build starts: a damaged download is found in minutes.
+"""What is known of ImageNet (ILSVRC2012): its archives and their checksums, its classes, pictures and oddities.
 
-The sums are those that image-net.org published for ILSVRC2012, md5 as there; an archive is known by its file name.
+The checksums are those that image-net.org published, md5 as there; comparing them before a long build finds a damaged
+download in minutes. What a build found is compared with the rest.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from shards.errors import ShardError
+from shards.pictures.troubles import Trouble
 from shards.sources.base import Source
-from shards.sources.class_tars import ClassTars
-from shards.sources.ilsvrc_train import NestedTar
-from shards.sources.ilsvrc_validation import FlatTar
-from shards.sources.parquet import ParquetFiles
+from shards.sources.class_tars import ClassTars, NestedTar
+from shards.sources.flat_tar import FlatTar
+from shards.sources.hf_rows import ParquetFiles
+from shards.sources.listing import Listing
 from shards.sources.webdataset import WebDatasetTars
 
+TRAIN_ARCHIVE = "ILSVRC2012_img_train.tar"
+VALIDATION_ARCHIVE = "ILSVRC2012_img_val.tar"
+DEVKIT_PATTERN = "ILSVRC2012_devkit*"
 PUBLISHED_MD5 = {
-    "ILSVRC2012_img_train.tar": "1d675b47d978889d74fa0da5fadfb00e",
-    "ILSVRC2012_img_val.tar": "29b22e2961454d5413ddabcf34fc5622",
+    TRAIN_ARCHIVE: "1d675b47d978889d74fa0da5fadfb00e",
+    VALIDATION_ARCHIVE: "29b22e2961454d5413ddabcf34fc5622",
     "ILSVRC2012_devkit_t12.tar.gz": "fa75699e90414af021442c21a62c3abf",
+}
+NUM_CLASSES = 1000
+PICTURES = {"train": 1_281_167, "validation": 50_000}
+ODDITIES = {  # 22 CMYK files and n02105855_2933.JPEG, a PNG, in train; ILSVRC2012_val_00019877.JPEG is CMYK
+    "train": {Trouble.CMYK: 22, Trouble.MISNAMED: 1},
+    "validation": {Trouble.CMYK: 1, Trouble.MISNAMED: 0},
 }
 CHUNK = 1 << 22
 FIRST_NAMES = 3
@@ -29,11 +41,9 @@ FIRST_NAMES = 3
 def archives_of(source: Source) -> tuple[Path, ...]:
     """The files that a source reads its pictures and labels from; none for folders and URLs."""
     match source:
-        case NestedTar(path=path):
-            return (path,)
         case FlatTar(path=path, labels=labels):
             return (path,) if labels is None else (path, labels)
-        case ClassTars() | WebDatasetTars():
+        case NestedTar() | ClassTars() | WebDatasetTars():
             return source.reader().containers
         case ParquetFiles(files=files):
             return files
@@ -67,3 +77,20 @@ def unknown_lines(archives: Iterable[Path]) -> Iterator[str]:
     if names:
         more = f" and {len(names) - FIRST_NAMES:,} more" if len(names) > FIRST_NAMES else ""
         yield f"not checked, no md5 is published for a file of that name: {', '.join(names[:FIRST_NAMES])}{more}"
+
+
+def expectation_lines(listing: Listing, troubles: Mapping[Trouble, int]) -> list[str]:
+    """One line per expectation, met or not; empty for sets that do not have ImageNet's WordNet ids, or few of them."""
+    classes = listing.classes
+    if len(classes) < NUM_CLASSES // 2 or not all(re.fullmatch(r"n\d{8}", name) for name in classes):
+        return []
+    split = min(PICTURES, key=lambda name: abs(PICTURES[name] - len(listing)))
+    expectations = [
+        ("classes", len(classes), NUM_CLASSES),
+        (f"{split} pictures", len(listing), PICTURES[split]),
+        *((f"{trouble} pictures", troubles.get(trouble, 0), number) for trouble, number in ODDITIES[split].items()),
+    ]
+    return [
+        f"ILSVRC2012 {what}: found {found:,}, expected {expected:,}{'' if found == expected else '  DIFFERS'}"
+        for what, found, expected in expectations
+    ]

@@ -7,14 +7,13 @@ another order; using them raw is the classic mistake, so they always go through 
 from __future__ import annotations
 
 import io
-import os
 import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from shards.errors import ShardError, missing_package
-from shards.host.text_file import read_lines
+from shards.host.files import opened, read_lines
 from shards.sources.folders import ignored, is_visible_picture
 from shards.sources.listing import UNLABELLED, Listing, ListingBuilder
 from shards.sources.ranges import RangeReader, stamp_of
@@ -37,17 +36,13 @@ class FlatTar:
 
     @property
     def description(self) -> str:
-        """For a person."""
         labels = f"labels from {self.labels}" if self.labels else "without labels"
         return f"tar of pictures {self.path}, {labels}, read in place"
 
     def scan(self) -> tuple[Listing, list[str]]:
-        """Sorted by name; see `Source.scan`."""
-        descriptor = os.open(self.path, os.O_RDONLY)
-        try:
+        """Sorted by name."""
+        with opened(self.path) as descriptor:
             files = sorted(scan_tar(descriptor, where=self.path))
-        finally:
-            os.close(descriptor)
         members = [file for file in files if is_visible_picture(file.name.removeprefix("./"))]
         if not members:
             raise ShardError("no pictures inside", where=self.path, found=f"{len(files)} other files")
@@ -62,7 +57,6 @@ class FlatTar:
         return builder.finish(tuple(classes)), ignored(len(files) - len(members))
 
     def reader(self) -> RangeReader:
-        """Reads the tar."""
         return RangeReader(containers=(self.path,))
 
 
