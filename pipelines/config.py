@@ -13,7 +13,7 @@ from tyro.conf import arg
 
 from pipelines.errors import PipelineError
 
-Quality = Literal["exact", "fast"]
+CropsBy = Literal["gpu", "cpu", "dali"]
 Precision = Literal["float32", "float16", "bfloat16"]
 
 
@@ -160,15 +160,15 @@ class LoaderOptions:
     use_mmap: bool = True
     """Map the tars into memory; switch off on NFS and Lustre, where one file is then held open per shard."""
     decode_on: Literal["device", "cpu"] = "device"
-    """Decode where the crops are made, or on the CPU and make the crops on the device."""
+    """Decode where the crops are made, or on the CPU for crops made on a GPU."""
     hardware_decoder_load: float = 0.65
     """Share of the images given to the JPEG engine of GPUs that have one."""
     device_padding_mib: int = 16
     """Device memory per thread reserved for decoding."""
     host_padding_mib: int = 8
     """Pinned host memory per thread reserved for decoding."""
-    precision: Precision = "float32"
-    """Type of the pixels in a batch; the 16-bit types need autocast and halve the memory traffic."""
+    precision: Precision | Literal["auto"] = "auto"
+    """Type of the pixels in a batch: `auto` is the type of the autocast on CUDA, float32 elsewhere."""
     on_error: Annotated[Literal["stop", "skip"], arg(aliases=("--data.on-error",))] = "stop"
     """A picture that cannot be decoded stops the run, or is replaced by another of its batch and counted."""
     tars_at: str | None = None
@@ -191,3 +191,21 @@ class LoaderOptions:
                 found=self.hardware_decoder_load,
                 expected="[0, 1]",
             )
+
+
+def resolve_crops_by(asked: CropsBy | Literal["auto"], *, on_cuda: bool) -> CropsBy:
+    """What makes the crops on this kind of device; raises PipelineError for a GPU that is not there."""
+    if asked == "auto":
+        return "gpu" if on_cuda else "cpu"
+    if asked == "gpu" and not on_cuda:
+        raise PipelineError(
+            "crops by the GPU need a CUDA device", where="--data.crops-by", found=asked, expected="cpu or dali"
+        )
+    return asked
+
+
+def crops_by_of_quality(quality: str, *, on_cuda: bool) -> CropsBy:
+    """What `data.quality` of earlier versions meant: `fast` was DALI's operators, `exact` was made on the device."""
+    if quality == "fast":
+        return "dali"
+    return "gpu" if on_cuda else "cpu"

@@ -1,8 +1,8 @@
 """The DALI graph of training: read, decode once, cut and distort every crop, normalize.
 
 One function for both devices; only the decoder and the crop operators differ. All random numbers are drawn on the
-CPU by named operators (pipelines.crops.exact.draw_parameters), so both qualities and both devices see the same ones and
-a checkpoint restores them.
+CPU by named operators (pipelines.crops.exact.draw_parameters), so whatever makes the crops sees the same ones and a
+checkpoint restores them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from nvidia.dali import fn, pipeline_def, types
 from nvidia.dali.data_node import DataNode
 from nvidia.dali.pipeline import Pipeline, do_not_convert
 
-from pipelines.config import Augmentation, CropGroup, LoaderOptions, Quality
+from pipelines.config import Augmentation, CropGroup, CropsBy, LoaderOptions, Precision
 from pipelines.crops.exact import draw_parameters, exact_crops
 from pipelines.crops.exact_arithmetic import arithmetic_crops
 from pipelines.crops.exact_operator import MOST_GROUPS
@@ -46,16 +46,26 @@ class CropPlan:
     Attributes:
         crops: groups, in the order of the outputs.
         augment: probabilities, ranges, mean and std.
-        quality: arithmetic of the distortions.
-        device: where crops are made.
+        crops_by: `gpu` decodes and cuts on the GPU, `cpu` on CPU cores and copies, `dali` is DALI's stock operators.
+        device: where the batch is wanted.
         options: decoder knobs.
     """
 
     crops: tuple[CropGroup, ...]
     augment: Augmentation
-    quality: Quality
+    crops_by: CropsBy
     device: DaliDevice
     options: LoaderOptions
+
+    @property
+    def decoder(self) -> DaliDevice:
+        """Where pictures are decoded to."""
+        return "cpu" if self.crops_by == "cpu" else self.device
+
+    @property
+    def precision(self) -> Precision:
+        """Type of the pixels; nothing here knows of an autocast."""
+        return "float32" if self.options.precision == "auto" else self.options.precision
 
 
 def training_pipeline(
@@ -99,29 +109,32 @@ def training_pipeline(
 def _training_graph(reading: ReadPlan, plan: CropPlan, slots: tuple[int, ...] | None) -> tuple[DataNode, ...]:
     encoded, digits, source = exchange(read(reading), slots)
     encoded, shapes = guarded(encoded)
-    images = decode(encoded, plan.device, plan.options)
+    images = decode(encoded, plan.decoder, plan.options)
     parameters = draw_parameters(shapes, crops=plan.crops, augment=plan.augment)
     return (*make_crops(images, parameters, plan), digits, source)
 
 
 def make_crops(images: DataNode, parameters: Sequence[DataNode], plan: CropPlan) -> list[DataNode]:
-    """One node per group, (num, size, size, 3) per image, by the quality and on the device of `plan`.
+    """One node per group, (num, size, size, 3) per image, made as `plan` says and lying on its device.
 
-    Elements have the plan's precision, 16-bit floats on the CPU as their bits in uint16; a bfloat16 that DALI's
+    Elements have the plan's precision, those of the compiled kernels in 16 bits as uint16; a bfloat16 that DALI's
     operators cannot write is left to the reader of the batch and comes as float32.
     """
-    if plan.quality == "fast":
-        half = plan.options.precision == "float16"
+    if plan.crops_by == "dali":
+        half = plan.precision == "float16"
         return fast_crops(images, parameters, crops=plan.crops, augment=plan.augment, device=plan.device, half=half)
     without_conditionals: Callable[..., list[DataNode]] = do_not_convert(_exact_crops)
     return without_conditionals(images, parameters, plan)
 
 
 def _exact_crops(images: DataNode, parameters: Sequence[DataNode], plan: CropPlan) -> list[DataNode]:
-    if plan.device == "cpu":
-        return _compiled_crops(images, parameters, plan)
-    half = plan.options.precision == "float16"
-    return arithmetic_crops(images, parameters, crops=plan.crops, augment=plan.augment, half=half)
+    if plan.crops_by == "gpu":
+        half = plan.precision == "float16"
+        return arithmetic_crops(images, parameters, crops=plan.crops, augment=plan.augment, half=half)
+    made = _compiled_crops(images, parameters, plan)
+    return (
+        made if plan.device == "cpu" else [crops.gpu() for crops in made]
+    )  # DALI copies as far ahead as it prefetches
 
 
 def _compiled_crops(images: DataNode, parameters: Sequence[DataNode], plan: CropPlan) -> list[DataNode]:
@@ -133,7 +146,7 @@ def _compiled_crops(images: DataNode, parameters: Sequence[DataNode], plan: Crop
             parameters[part],
             crops=plan.crops[part],
             augment=plan.augment,
-            precision=plan.options.precision,
+            precision=plan.precision,
         )
     return made
 

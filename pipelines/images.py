@@ -92,6 +92,7 @@ class ImageLoader:
                 build=self._pipeline,
                 batch_size=self._batch_size,
                 device=self._device,
+                decoder=dali_device(self._device),
                 options=self._options,
             )
         )

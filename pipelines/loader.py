@@ -16,7 +16,7 @@ import torch
 from nvidia.dali.pipeline import Pipeline
 
 from pipelines.batch import MultiCropBatch
-from pipelines.config import Augmentation, CropGroup, LoaderOptions, Quality
+from pipelines.config import Augmentation, CropGroup, CropsBy, LoaderOptions, crops_by_of_quality
 from pipelines.errors import LoaderStateError
 from pipelines.graph import CropPlan, dali_device, device_id, training_pipeline
 from pipelines.reading.position import EpochPosition
@@ -57,7 +57,7 @@ def open_loader(
     *,
     crops: tuple[CropGroup, ...],
     augment: Augmentation,
-    quality: Quality,
+    crops_by: CropsBy,
     batch_size: int,
     rank: int,
     world_size: int,
@@ -71,7 +71,7 @@ def open_loader(
         shards: read by all ranks.
         crops: crop groups.
         augment: distortions.
-        quality: arithmetic of the distortions.
+        crops_by: what makes the crops; see graph.CropPlan.
         batch_size: images per step on this rank.
         rank: this rank.
         world_size: ranks.
@@ -85,7 +85,7 @@ def open_loader(
     plan = CropPlan(
         crops=crops,
         augment=augment,
-        quality=quality,
+        crops_by=crops_by,
         device=dali_device(device),
         options=options,
     )
@@ -116,7 +116,7 @@ class DaliLoader(EpochPosition):
         }
         super().__init__(steps_per_epoch=steps_per_epoch(**sizes), batch_size=layout.batch_size)
         self._dropped = native_batches(**sizes) - self._steps
-        self._dtype: torch.dtype = getattr(torch, layout.plan.options.precision)
+        self._dtype: torch.dtype = getattr(torch, layout.plan.precision)
         self._first_epoch = 0
         self._stream = self._new_stream(None)
         self._num_replaced = 0
@@ -164,7 +164,7 @@ class DaliLoader(EpochPosition):
         self._compare(state["fingerprint"], free=("world_size", "rank", "batch_size"))
 
     def _compare(self, theirs: dict[str, Any], *, free: tuple[str, ...]) -> None:
-        ours = self._fingerprint()
+        ours, theirs = self._fingerprint(), _in_words_of_today(theirs)
         differing = [
             f"{key} {theirs.get(key)} -> {ours.get(key)}"
             for key in sorted(ours.keys() | theirs.keys())
@@ -221,6 +221,7 @@ class DaliLoader(EpochPosition):
             build=build,
             batch_size=layout.batch_size,
             device=layout.device,
+            decoder=layout.plan.decoder,
             options=layout.plan.options,
         )
         return ResilientStream(plan, state)
@@ -236,7 +237,8 @@ class DaliLoader(EpochPosition):
 
     def _fingerprint(self) -> dict[str, Any]:
         layout = self._layout
-        options = {key: value for key, value in asdict(layout.plan.options).items() if key not in _PLACES}
+        options = {**asdict(layout.plan.options), "precision": layout.plan.precision}
+        options = {key: value for key, value in options.items() if key not in _PLACES}
         return {
             "world_size": layout.world_size,
             "rank": layout.rank,
@@ -245,8 +247,16 @@ class DaliLoader(EpochPosition):
             "shards": layout.shards.fingerprint,
             "crops": repr(layout.plan.crops),
             "augment": repr(layout.plan.augment),
-            "quality": layout.plan.quality,
+            "crops_by": layout.plan.crops_by,
             "device": layout.plan.device,
             "options": repr(options),
             "dali": nvidia.dali.__version__,
         }
+
+
+def _in_words_of_today(fingerprint: dict[str, Any]) -> dict[str, Any]:
+    """The fingerprint of a state saved when quality and device said what made the crops."""
+    if "quality" not in fingerprint:
+        return fingerprint
+    rest = {key: value for key, value in fingerprint.items() if key != "quality"}
+    return {**rest, "crops_by": crops_by_of_quality(fingerprint["quality"], on_cuda=rest["device"] == "gpu")}

@@ -9,7 +9,7 @@ import torch
 
 from pipelines.bench import stages
 from pipelines.bench.contestant import Entry
-from pipelines.config import Augmentation, CropGroup, LoaderOptions, Quality
+from pipelines.config import Augmentation, CropGroup, CropsBy, LoaderOptions, resolve_crops_by
 from shards.tars.shardset import ShardSet
 
 READ, DECODE, CUT, COLOUR = "read", "read + decode", "... + crop, resize", "... + flip, jitter, gray"
@@ -57,11 +57,12 @@ def _parts(setting: Setting, threads: int) -> list[Entry]:
 
 def _wholes(setting: Setting, threads: int) -> list[Entry]:
     options, augment = replace(setting.options, threads=threads), setting.augment
-    chosen: tuple[tuple[str, Quality, Augmentation], ...] = (
-        (CUT, "exact", stages.without(augment)),
-        (COLOUR, "exact", stages.without(augment, "flip", "jitter", "gray")),
-        (EXACT, "exact", augment),
-        (FAST, "fast", augment),
+    by: CropsBy = resolve_crops_by("auto", on_cuda=setting.device.type == "cuda")
+    chosen: tuple[tuple[str, CropsBy, Augmentation], ...] = (
+        (CUT, by, stages.without(augment)),
+        (COLOUR, by, stages.without(augment, "flip", "jitter", "gray")),
+        (EXACT, by, augment),
+        (FAST, "dali", augment),
     )
     return [
         Entry(
@@ -73,13 +74,13 @@ def _wholes(setting: Setting, threads: int) -> list[Entry]:
                 setting.shards,
                 crops=setting.crops,
                 augment=distortions,
-                quality=quality,
+                crops_by=crops_by,
                 batch_size=setting.batch_size,
                 device=setting.device,
                 options=options,
             ),
         )
-        for name, quality, distortions in chosen
+        for name, crops_by, distortions in chosen
     ]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from nvidia.dali.pipeline import Pipeline
 
-from pipelines.config import Augmentation, CropGroup, LoaderOptions, Quality
+from pipelines.config import Augmentation, CropGroup, CropsBy, LoaderOptions
 from pipelines.graph import decode
 from pipelines.loader import DaliLoader, open_loader
 from pipelines.reading.reader import plan_reading, read
@@ -31,7 +31,7 @@ class LoaderStage:
         """The next batch; on a GPU, when it is there."""
         batch = next(self._batches)
         if batch.groups[0].is_cuda:
-            torch.cuda.synchronize()
+            torch.cuda.current_stream().synchronize()  # the whole device would wait for what DALI prepares ahead
         return len(batch.labels)
 
     def workers(self) -> Sequence[int]:
@@ -51,8 +51,10 @@ class PartStage:
         self._stream, self._batch_size = stream, batch_size
 
     def run(self) -> int:
-        """The next batch."""
+        """The next batch; on a GPU, when it is there."""
         self._stream.run()
+        if self._stream.device.type == "cuda":
+            torch.cuda.current_stream(self._stream.device).synchronize()
         return self._batch_size
 
     def workers(self) -> Sequence[int]:
@@ -94,7 +96,7 @@ def open_full(
     *,
     crops: tuple[CropGroup, ...],
     augment: Augmentation,
-    quality: Quality,
+    crops_by: CropsBy,
     batch_size: int,
     device: torch.device,
     options: LoaderOptions,
@@ -104,7 +106,7 @@ def open_full(
         shards,
         crops=crops,
         augment=augment,
-        quality=quality,
+        crops_by=crops_by,
         batch_size=batch_size,
         rank=0,
         world_size=1,

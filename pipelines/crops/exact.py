@@ -17,10 +17,9 @@ from nvidia.dali.data_node import DataNode
 
 from pipelines.config import Augmentation, CropGroup, Precision
 from pipelines.crops import parameters as p
-from pipelines.crops.exact_operator import MOST_GROUPS, crop_operator
+from pipelines.crops.exact_operator import crop_operator
 from pipelines.crops.kernels import output_row
 from pipelines.crops.kernels_finish import BFLOAT16, FLOAT16, FLOAT32
-from pipelines.errors import PipelineError
 
 Array = np.ndarray[Any, np.dtype[np.float32]]
 _ALWAYS = 2.0
@@ -109,7 +108,7 @@ def exact_crops(
     Args:
         images: uint8 (height, width, 3) on the CPU.
         parameters: one node per group, as drawn by `draw_parameters`.
-        crops: the same groups.
+        crops: the same groups, at most exact_operator.MOST_GROUPS.
         augment: mean and std are read from it.
         precision: type of the output; DALI's numba operator knows no 16-bit floats, so those come as their bits
             in uint16, to be viewed as the type by the reader of the batch.
@@ -117,13 +116,6 @@ def exact_crops(
     Returns:
         One node per group, (num, size, size, 3): HWC in memory, so a permuted view is channels_last.
     """
-    if not 1 <= len(crops) <= MOST_GROUPS:
-        raise PipelineError(
-            "the exact operator writes one output per crop group",
-            where="--data.crops",
-            found=f"{len(crops)} groups",
-            expected=f"1 to {MOST_GROUPS}",
-        )
     kind, out_type = _KINDS[precision]
     output = types.Constant(output_row(normalization(augment), kind), device="cpu")
     return crop_operator(parameters, images, output, sizes=tuple(group.size for group in crops), out_type=out_type)

@@ -18,7 +18,7 @@ from nvidia.dali.pipeline import Pipeline
 
 from pipelines.config import LoaderOptions
 from pipelines.errors import SampleError
-from pipelines.graph import dali_device, decode, device_id
+from pipelines.graph import DaliDevice, decode, device_id
 from pipelines.reading.reader import ReadPlan, members, parse_source
 from pipelines.streaming.failures import reason_of
 from pipelines.streaming.saved_state import transplant
@@ -58,12 +58,14 @@ def replay(plan: ReadPlan, *, batch_size: int, state: bytes | None) -> list[Enco
     return [_sample(encoded) for encoded in _reading(plan, batch_size, state).run()[0]]
 
 
-def undecodable(samples: Sequence[EncodedSample], device: torch.device, options: LoaderOptions) -> dict[int, str]:
-    """Places in the batch of the samples that cannot be decoded, each with DALI's reason."""
+def undecodable(
+    samples: Sequence[EncodedSample], device: torch.device, decoder_device: DaliDevice, options: LoaderOptions
+) -> dict[int, str]:
+    """Places in the batch of the samples that cannot be decoded to `decoder_device`, each with DALI's reason."""
     found: dict[int, str] = {}
     decoder: Pipeline | None = None
     for place, sample in enumerate(samples):
-        decoder = decoder or _decoder(device, options)
+        decoder = decoder or _decoder(device, decoder_device, options)
         try:
             decoder.feed_input("encoded", [sample.content])
             decoder.run()
@@ -111,11 +113,11 @@ def _reading(plan: ReadPlan, batch_size: int, state: bytes | None) -> Pipeline:
     return pipeline
 
 
-def _decoder(device: torch.device, options: LoaderOptions) -> Pipeline:
+def _decoder(device: torch.device, decoder_device: DaliDevice, options: LoaderOptions) -> Pipeline:
     pipeline = Pipeline(batch_size=1, num_threads=1, device_id=device_id(device), prefetch_queue_depth=1)
     with pipeline:
         encoded = fn.external_source(name="encoded", dtype=types.UINT8, ndim=1)
         shape = fn.peek_image_shape(encoded, adjust_orientation=False)
-        pipeline.set_outputs(shape, decode(encoded, dali_device(device), options))
+        pipeline.set_outputs(shape, decode(encoded, decoder_device, options))
     pipeline.build()
     return pipeline

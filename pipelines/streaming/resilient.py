@@ -17,6 +17,7 @@ from nvidia.dali.pipeline import Pipeline
 
 from pipelines.config import LoaderOptions
 from pipelines.errors import PipelineError, SampleWarning
+from pipelines.graph import DaliDevice
 from pipelines.reading.reader import ReadPlan
 from pipelines.streaming.mending import replay, sample_error, substitutes, undecodable
 from pipelines.streaming.saved_state import transplant
@@ -35,6 +36,7 @@ class StreamPlan:
             place of a batch the place to take the sample from (reader.exchange); None leaves them.
         batch_size: images per batch.
         device: where batches are wanted.
+        decoder: where its pictures are decoded to.
         options: how to decode, and what to do on an error.
     """
 
@@ -42,6 +44,7 @@ class StreamPlan:
     build: Callable[[bytes | None, Slots], Pipeline]
     batch_size: int
     device: torch.device
+    decoder: DaliDevice
     options: LoaderOptions
 
 
@@ -90,7 +93,7 @@ class ResilientStream:
             samples = replay(plan.reading, batch_size=plan.batch_size, state=self.state)
         except RuntimeError:
             raise error from error.__cause__  # the reader itself fails, and its error names the place
-        bad = undecodable(samples, plan.device, plan.options)
+        bad = undecodable(samples, plan.device, plan.decoder, plan.options)
         if not bad:
             raise error
         if plan.options.on_error == "stop" or len(bad) == plan.batch_size:

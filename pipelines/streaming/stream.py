@@ -17,7 +17,7 @@ class Stream:
     def __init__(self, pipeline: Pipeline, device: torch.device) -> None:
         """Build the pipeline and take over its life; raises PipelineError naming the file that cannot be read."""
         self._pipeline: Pipeline | None = pipeline
-        self._device = device
+        self.device = device
         try:
             pipeline.build()
         except RuntimeError as error:
@@ -30,7 +30,7 @@ class Stream:
             PipelineError: a sample cannot be read or decoded; DALI does not say which.
         """
         assert self._pipeline is not None, "run() after close()"
-        stream = torch.cuda.current_stream(self._device) if self._device.type == "cuda" else None
+        stream = torch.cuda.current_stream(self.device) if self.device.type == "cuda" else None
         try:
             outputs: Sequence[Any] = self._pipeline.run() if stream is None else self._pipeline.run(stream)
         except RuntimeError as error:

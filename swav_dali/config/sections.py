@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from pipelines.config import IMAGENET_CROPS, Augmentation, CropGroup, LoaderOptions, Quality
+from pipelines.config import IMAGENET_CROPS, Augmentation, CropGroup, CropsBy, LoaderOptions
 from swav_dali.errors import ConfigError
 
 Precision = Literal["auto", "float32", "bfloat16"]
@@ -35,8 +35,9 @@ class DataConfig:
     """Crop groups, one entry per size; codes come from the first group."""
     augment: Augmentation = field(default_factory=Augmentation)
     """Distortions drawn for every crop."""
-    quality: Quality = "exact"
-    """Arithmetic of the distortions: `exact` is torchvision's, `fast` is DALI's own operators."""
+    crops_by: CropsBy | Literal["auto"] = "auto"
+    """`gpu` cuts and distorts on the GPU, `cpu` on CPU cores, both with torchvision's arithmetic; `dali` is DALI's own
+    operators on either, whose hue, contrast and order differ; `auto` is `gpu` on CUDA, `cpu` elsewhere."""
     loader: LoaderOptions = field(default_factory=LoaderOptions)
     """Threads, prefetch, shuffling and decoding."""
 

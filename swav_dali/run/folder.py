@@ -45,6 +45,7 @@ def refuse_other_config(saved: dict[str, Any], present: dict[str, Any], *, where
         world_changed: with another number of ranks the batch per rank may change too.
     """
     free = (*_FREE, "data.batch_size") if world_changed else _FREE
+    saved = _in_words_of_today(saved, present)
     keys = sorted(saved.keys() | present.keys())
     differing = [
         f"{_flag(key)} {saved.get(key)} -> {present.get(key)}"
@@ -58,6 +59,18 @@ def refuse_other_config(saved: dict[str, Any], present: dict[str, Any], *, where
             found="; ".join(differing),
             fix="repeat the old options, or start another run with --name",
         )
+
+
+def _in_words_of_today(saved: dict[str, Any], present: dict[str, Any]) -> dict[str, Any]:
+    """`saved` with what made the crops, which earlier versions said by quality and device.
+
+    The device is free to differ and the loader compares it; so `exact` is what makes exact crops here.
+    """
+    if "data.quality" not in saved:
+        return saved
+    here = present["data.crops_by"]
+    crops_by = "dali" if saved["data.quality"] == "fast" else "cpu" if here == "dali" else here
+    return {**{key: value for key, value in saved.items() if key != "data.quality"}, "data.crops_by": crops_by}
 
 
 def write_config(config: RunConfig, *, is_new: bool) -> str:

@@ -13,6 +13,8 @@ from importlib.metadata import version
 import torch
 
 from pipelines.batch import Loader
+from pipelines.config import Precision as PixelPrecision
+from pipelines.config import resolve_crops_by
 from pipelines.loader import open_loader
 from pipelines.synthetic import SyntheticLoader
 from shards.tars.shardset import ShardSet, load_shard_set
@@ -52,7 +54,7 @@ def train(config: RunConfig) -> None:
         UserError: of the subclass that says what cannot be used, before anything is trained.
     """
     world = World.detect(config.device)
-    config = _with_threads(config, world)
+    config = _resolved(config, world)
     with process_group(world), abort_together(world), ExitStack() as stack:
         prepare_device(world.device, deterministic=config.deterministic)
         start = find_start(config, world)
@@ -65,10 +67,28 @@ def train(config: RunConfig) -> None:
         run.sinks.event(Event("end", run.clock.step, summarize(config.folder)))
 
 
-def _with_threads(config: RunConfig, world: World) -> RunConfig:
-    loader = config.data.loader
-    threads = loader.threads or threads_per_rank(world.ranks_per_node)
-    return replace(config, data=replace(config.data, loader=replace(loader, threads=threads)))
+def _resolved(config: RunConfig, world: World) -> RunConfig:
+    """`config` with everything that it leaves to the data pipeline to choose."""
+    data, loader = config.data, config.data.loader
+    loader = replace(
+        loader,
+        threads=loader.threads or threads_per_rank(world.ranks_per_node),
+        precision=_pixels(config, world),
+    )
+    crops_by = resolve_crops_by(data.crops_by, on_cuda=world.device.type == "cuda")
+    return replace(config, data=replace(data, loader=loader, crops_by=crops_by))
+
+
+def _pixels(config: RunConfig, world: World) -> PixelPrecision:
+    """The type of the pixels: that of the autocast if left open; raises ConfigError for 16 bits without one."""
+    asked, has_autocast = config.data.loader.precision, autocast_dtype(config.precision, world.device) is not None
+    if asked == "auto":
+        return "bfloat16" if has_autocast else "float32"
+    if asked != "float32" and not has_autocast:
+        raise ConfigError(
+            "16-bit pixels need autocast", where="--data.loader.precision", found=asked, fix="--precision bfloat16"
+        )
+    return asked
 
 
 def _open_run(config: RunConfig, world: World, start: Start | None, stack: ExitStack) -> Run:
@@ -95,16 +115,6 @@ def _open_run(config: RunConfig, world: World, start: Start | None, stack: ExitS
 
 def _load_shards(config: RunConfig) -> ShardSet:
     return load_shard_set(config.data.train, tars_elsewhere=config.data.loader.tars_at is not None)
-
-
-def _autocast(config: RunConfig, world: World) -> torch.dtype | None:
-    dtype = autocast_dtype(config.precision, world.device)
-    pixels = config.data.loader.precision
-    if dtype is None and pixels != "float32":
-        raise ConfigError(
-            "16-bit pixels need autocast", where="--data.loader.precision", found=pixels, fix="--precision bfloat16"
-        )
-    return dtype
 
 
 def _assemble(config: RunConfig, world: World, loader: Loader, plan: TrainPlan, probe: KnnProbe | None) -> Run:
@@ -140,7 +150,7 @@ def _assemble(config: RunConfig, world: World, loader: Loader, plan: TrainPlan, 
             sinkhorn_iterations=config.swav.sinkhorn_iterations,
             assign_crops=config.swav.assign_crops,
         ),
-        autocast_dtype=_autocast(config, world),
+        autocast_dtype=autocast_dtype(config.precision, world.device),
         shared=shared if probe is None else {**shared, "probe": probe},
         per_rank=per_rank if queue is None else {**per_rank, "queue": queue},
         versions=_versions(),
@@ -188,7 +198,7 @@ def _open_loader(config: RunConfig, shards: ShardSet | None, world: World) -> Lo
         shards,
         crops=data.crops,
         augment=data.augment,
-        quality=data.quality,
+        crops_by=resolve_crops_by(data.crops_by, on_cuda=world.device.type == "cuda"),
         batch_size=data.batch_size,
         rank=world.rank,
         world_size=world.size,
@@ -229,9 +239,9 @@ def _headline(run: Run, shards: ShardSet | None) -> str:
     )
     crops = "+".join(f"{group.num}x{group.size}" for group in data.crops)
     parameters = sum(parameter.numel() for parameter in run.model.parameters())
-    precision = "float32" if run.autocast_dtype is None else "bfloat16 autocast"
+    precision = "float32 without TF32" if run.autocast_dtype is None else "bfloat16 autocast"
     return (
-        f"run {run.config.folder}: {source}; crops {crops} {data.quality}; {run.config.model.arch} "
+        f"run {run.config.folder}: {source}; crops {crops} by {data.crops_by}; {run.config.model.arch} "
         f"{parameters / 1e6:.1f} M parameters, {precision}; {world.size} rank(s) on {world.device.type} x "
         f"{data.batch_size} images, {run.plan.steps_per_epoch} steps an epoch, {run.plan.epochs} epochs"
     )

@@ -155,7 +155,7 @@ def default_loader(shards: ShardSet, **changes: Any) -> DaliLoader:
     chosen: dict[str, Any] = {
         "crops": CROPS,
         "augment": Augmentation(),
-        "quality": "exact",
+        "crops_by": "cpu",
         "batch_size": 4,
         "rank": 0,
         "world_size": 1,

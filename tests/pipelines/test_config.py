@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.config import Augmentation, CropGroup, GroupChanges, LoaderOptions
+from pipelines.config import Augmentation, CropGroup, GroupChanges, LoaderOptions, resolve_crops_by
 from pipelines.errors import PipelineError
 
 
@@ -54,3 +54,10 @@ def test_a_group_changes_what_it_names_and_nothing_else() -> None:
 def test_a_change_that_cannot_be_drawn_is_refused() -> None:
     with pytest.raises(PipelineError, match="not a probability, found 2"):
         Augmentation().of(group(changes=GroupChanges(gray=2.0)))
+
+
+def test_crops_are_left_to_the_gpu_where_there_is_one_and_never_where_there_is_none() -> None:
+    assert [resolve_crops_by("auto", on_cuda=on_cuda) for on_cuda in (True, False)] == ["gpu", "cpu"]
+    assert resolve_crops_by("cpu", on_cuda=True) == "cpu"
+    with pytest.raises(PipelineError, match=r"--data\.crops-by: .* need a CUDA device"):
+        resolve_crops_by("gpu", on_cuda=False)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from nvidia.dali import backend
 
-from pipelines.config import Augmentation, LoaderOptions, Precision, Quality
+from pipelines.config import Augmentation, CropsBy, LoaderOptions, Precision
 from pipelines.graph import CropPlan, training_pipeline
 from pipelines.reading.reader import plan_reading
 from pipelines.recipes import RECIPES, Crops
@@ -15,11 +15,11 @@ from pipelines.recipes import RECIPES, Crops
 CPU_ONLY = {"readers__Webdataset", "RandomCropGenerator", "PeekImageShape", "random__CoinFlip", "random__Uniform"}
 
 
-def gpu_pipeline(shards: Any, crops: Crops, quality: Quality, **options: Any) -> Any:
+def gpu_pipeline(shards: Any, crops: Crops, crops_by: CropsBy, **options: Any) -> Any:
     chosen = LoaderOptions(**options)
     return training_pipeline(
         plan_reading(shards, rank=0, world_size=1, seed=1, shuffle_seed=2, options=chosen),
-        CropPlan(crops=crops, augment=Augmentation(), quality=quality, device="gpu", options=chosen),
+        CropPlan(crops=crops, augment=Augmentation(), crops_by=crops_by, device="gpu", options=chosen),
         batch_size=4,
         seed=3,
         threads=1,
@@ -34,10 +34,10 @@ def operators(pipeline: Any) -> list[tuple[str, str]]:
     return [(op._op.schema_name, op._op.device) for op in pipeline._ops]
 
 
-@pytest.mark.parametrize("quality", ["exact", "fast"])
+@pytest.mark.parametrize("crops_by", ["gpu", "cpu", "dali"])
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_every_operator_of_the_gpu_graph_has_its_backend(make_set: Any, recipe: str, quality: Quality) -> None:
-    found = operators(gpu_pipeline(make_set(24), RECIPES[recipe], quality))
+def test_every_operator_of_the_gpu_graph_has_its_backend(make_set: Any, recipe: str, crops_by: CropsBy) -> None:
+    found = operators(gpu_pipeline(make_set(24), RECIPES[recipe], crops_by))
     registered = {
         "gpu": set(backend.RegisteredGPUOps()),
         "cpu": set(backend.RegisteredCPUOps()),
@@ -49,12 +49,12 @@ def test_every_operator_of_the_gpu_graph_has_its_backend(make_set: Any, recipe: 
     )  # the guard's: from a plugin, which these lists leave out; it runs in CPU tests
     missing = {(name, device) for name, device in found if name not in registered[device]}
     assert not missing
-    assert ("decoders__Image", "mixed") in found
+    assert ("decoders__Image", "cpu" if crops_by == "cpu" else "mixed") in found
 
 
-@pytest.mark.parametrize("quality", ["exact", "fast"])
-def test_nothing_random_is_drawn_on_the_gpu(make_set: Any, quality: Quality) -> None:
-    found = operators(gpu_pipeline(make_set(24), RECIPES["2x64+4x32"], quality))
+@pytest.mark.parametrize("crops_by", ["gpu", "cpu", "dali"])
+def test_nothing_random_is_drawn_on_the_gpu(make_set: Any, crops_by: CropsBy) -> None:
+    found = operators(gpu_pipeline(make_set(24), RECIPES["2x64+4x32"], crops_by))
     random = {(name, device) for name, device in found if "andom" in name or name in CPU_ONLY}
     assert random
     assert {device for _, device in random} == {"cpu"}
@@ -65,16 +65,23 @@ def test_nothing_random_is_drawn_on_the_gpu(make_set: Any, quality: Quality) -> 
 def test_the_gpu_graph_takes_every_precision_and_place_of_decoding(
     make_set: Any, precision: Precision, decode_on: str
 ) -> None:
-    found = operators(
-        gpu_pipeline(make_set(24), RECIPES["2x64+4x32"], "exact", precision=precision, decode_on=decode_on)
-    )
+    found = operators(gpu_pipeline(make_set(24), RECIPES["2x64+4x32"], "gpu", precision=precision, decode_on=decode_on))
     decoders = [device for name, device in found if name == "decoders__Image"]
     assert decoders == ["mixed" if decode_on == "device" else "cpu"]
 
 
+def test_crops_made_on_cpu_cores_are_copied_by_the_graph(make_set: Any) -> None:
+    """So that DALI copies them ahead of the step, as many batches as it prepares; in 16 bits, which halves them."""
+    pipeline = gpu_pipeline(make_set(24), RECIPES["2x64+4x32"], "cpu", precision="bfloat16")
+    found = operators(pipeline)
+    assert ("NumbaFunction", "cpu") in found
+    assert not [name for name, device in found if device != "cpu"]
+    assert [node.device for node in pipeline._graph_outputs] == ["gpu", "gpu", "cpu", "cpu"]
+
+
 def test_every_stateful_operator_has_a_name_of_its_own(make_set: Any) -> None:
     """A counted name would change with any operator added before it, and old checkpoints would no longer fit."""
-    pipeline = gpu_pipeline(make_set(24), RECIPES["2x224+6x96"], "exact")
+    pipeline = gpu_pipeline(make_set(24), RECIPES["2x224+6x96"], "gpu")
     pipeline._build_graph()
     names = [op.name for op in pipeline._ops if "andom" in op._op.schema_name or "eader" in op._op.schema_name]
     assert len(names) == len(set(names)) > 10

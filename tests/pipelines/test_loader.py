@@ -60,12 +60,12 @@ def test_batches_are_normalized_channels_last_crops_with_labels(make_set: Any, m
     assert batch.labels.dtype == batch.sample_ids.dtype == torch.int64
 
 
-@pytest.mark.parametrize("quality", ["exact", "fast"])
-def test_threads_and_prefetch_do_not_change_a_bit(make_set: Any, make_loader: Any, quality: str) -> None:
+@pytest.mark.parametrize("crops_by", ["cpu", "dali"])
+def test_threads_and_prefetch_do_not_change_a_bit(make_set: Any, make_loader: Any, crops_by: str) -> None:
     shards = make_set(24)
-    expected = epoch(make_loader(shards, quality=quality))
+    expected = epoch(make_loader(shards, crops_by=crops_by))
     for changes in ({"threads": 2}, {"threads": 4}, {"prefetch": 1}, {"prefetch": 3}, {"reader_prefetch": 3}):
-        found = epoch(make_loader(shards, quality=quality, options=changes))
+        found = epoch(make_loader(shards, crops_by=crops_by, options=changes))
         assert all(same(one, other) for one, other in zip(found, expected, strict=True)), changes
 
 

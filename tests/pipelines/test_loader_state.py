@@ -30,13 +30,13 @@ def equal(ours: list[list[torch.Tensor]], theirs: list[list[torch.Tensor]]) -> b
     )
 
 
-@pytest.mark.parametrize("quality", ["exact", "fast"])
+@pytest.mark.parametrize("crops_by", ["cpu", "dali"])
 @pytest.mark.parametrize(("rank", "world_size"), [(0, 1), (1, 2)])
 def test_a_state_after_any_batch_continues_over_the_epochs_end(
-    make_set: Any, make_loader: Any, quality: str, rank: int, world_size: int
+    make_set: Any, make_loader: Any, crops_by: str, rank: int, world_size: int
 ) -> None:
     """29 samples in batches of 4 leave a padded batch to be dropped at the end of every epoch."""
-    chosen = {"quality": quality, "rank": rank, "world_size": world_size}
+    chosen = {"crops_by": crops_by, "rank": rank, "world_size": world_size}
     shards = make_set(29)
     straight = make_loader(shards, **chosen)
     per_epoch = straight.steps_per_epoch
@@ -108,7 +108,7 @@ CHANGES = {
     "batch_size": {"batch_size": 5},
     "seed": {"seed": 6},
     "augment": {"augment": Augmentation(flip=0.25)},
-    "quality": {"quality": "fast"},
+    "crops_by": {"crops_by": "dali"},
     "options": {"options": {"shuffle_pool": 9}},
 }
 
@@ -133,6 +133,21 @@ def test_other_shards_crops_and_dali_are_refused_by_name(make_set: Any, make_loa
     old = {**state, "fingerprint": {**state["fingerprint"], "dali": "2.0.0", "device": "gpu"}}
     with pytest.raises(LoaderStateError, match=r"dali 2\.0\.0 -> .*; device gpu -> cpu"):
         make_loader(make_set(29)).load_state_dict(old)
+
+
+def test_a_state_saved_when_quality_and_device_said_what_made_the_crops_still_fits(
+    make_set: Any, make_loader: Any
+) -> None:
+    for quality, crops_by in (("exact", "cpu"), ("fast", "dali")):
+        first, second = (make_loader(make_set(29), crops_by=crops_by) for _ in range(2))
+        expected = bits(make_loader(make_set(29), crops_by=crops_by), 4)[2:]
+        bits(first, 2)
+        state = first.state_dict()
+        old = {key: value for key, value in state["fingerprint"].items() if key != "crops_by"}
+        second.load_state_dict({**state, "fingerprint": {**old, "quality": quality}})
+        assert equal(bits(second, 2), expected)
+    with pytest.raises(LoaderStateError, match="crops_by cpu -> dali"):
+        second.load_state_dict({**state, "fingerprint": {**old, "quality": "exact"}})
 
 
 def test_threads_prefetch_and_mapping_may_change_between_runs(make_set: Any, make_loader: Any) -> None:

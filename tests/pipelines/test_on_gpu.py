@@ -33,7 +33,7 @@ def apart(ours: MultiCropBatch, theirs: MultiCropBatch) -> list[torch.Tensor]:
 def test_exact_crops_are_those_of_the_cpu(make_set: Any, make_loader: Any, options: dict[str, Any]) -> None:
     """Decoded on the CPU, only resize and rounding differ; decoded on the GPU, the inverse DCT as well."""
     cuda = torch.device("cuda", 0)
-    on_gpu = batches(make_loader(make_set(29), device=cuda, augment=LEVELS, options=options), 4)
+    on_gpu = batches(make_loader(make_set(29), device=cuda, crops_by="gpu", augment=LEVELS, options=options), 4)
     on_cpu = batches(make_loader(make_set(29), augment=LEVELS), 4)
     for ours, theirs in zip(on_gpu, on_cpu, strict=True):
         assert torch.equal(ours.sample_ids, theirs.sample_ids)
@@ -43,10 +43,10 @@ def test_exact_crops_are_those_of_the_cpu(make_set: Any, make_loader: Any, optio
         assert max(each.mean().item() for each in apart(ours, theirs)) < 1.5
 
 
-@pytest.mark.parametrize("quality", ["exact", "fast"])
+@pytest.mark.parametrize("crops_by", ["gpu", "cpu", "dali"])
 @pytest.mark.parametrize("taken", [1, 4, 7, 8])
-def test_a_state_continues_with_the_same_bits(make_set: Any, make_loader: Any, quality: str, taken: int) -> None:
-    chosen = {"device": torch.device("cuda", 0), "quality": quality}
+def test_a_state_continues_with_the_same_bits(make_set: Any, make_loader: Any, crops_by: str, taken: int) -> None:
+    chosen = {"device": torch.device("cuda", 0), "crops_by": crops_by}
     straight, first, second = (make_loader(make_set(29), **chosen) for _ in range(3))
     expected = [*batches(straight, 7), *batches(straight, 4)]
     done = 0
@@ -63,15 +63,15 @@ def test_a_state_continues_with_the_same_bits(make_set: Any, make_loader: Any, q
 def test_sixteen_bit_batches_are_the_rounded_ones(make_set: Any, make_loader: Any, precision: str) -> None:
     cuda = torch.device("cuda", 0)
     (single,) = batches(make_loader(make_set(29), device=cuda), 1)
-    (half,) = batches(make_loader(make_set(29), device=cuda, options={"precision": precision}), 1)
+    (half,) = batches(make_loader(make_set(29), device=cuda, crops_by="gpu", options={"precision": precision}), 1)
     for ours, theirs in zip(half.groups, single.groups, strict=True):
         assert ours.dtype == getattr(torch, precision)
         torch.testing.assert_close(ours.float(), theirs, atol=2e-2, rtol=1e-2)
 
 
-@pytest.mark.parametrize("quality", ["exact", "fast"])
-def test_threads_and_prefetch_do_not_change_a_bit(make_set: Any, make_loader: Any, quality: str) -> None:
-    chosen = {"device": torch.device("cuda", 0), "quality": quality}
+@pytest.mark.parametrize("crops_by", ["gpu", "cpu", "dali"])
+def test_threads_and_prefetch_do_not_change_a_bit(make_set: Any, make_loader: Any, crops_by: str) -> None:
+    chosen = {"device": torch.device("cuda", 0), "crops_by": crops_by}
     expected = batches(make_loader(make_set(29), **chosen), 7)
     for options in ({"threads": 4}, {"threads": 2, "prefetch": 3}):
         for one, other in zip(batches(make_loader(make_set(29), **chosen, options=options), 7), expected, strict=True):

@@ -14,7 +14,6 @@ from pipelines.config import Augmentation, CropGroup
 from pipelines.crops import parameters as p
 from pipelines.crops.exact import Precision, draw_parameters, exact_crops, normalization
 from pipelines.crops.kernels import crops_of
-from pipelines.errors import PipelineError
 from pipelines.parity.distributions import drawn_rows
 
 CROPS = (
@@ -92,12 +91,6 @@ def test_sixteen_bit_outputs_are_the_rounded_crops() -> None:
     brain = torch.from_numpy(run(pipeline(precision="bfloat16"))[0].view(np.int16)).view(torch.bfloat16)
     assert torch.equal(half, single.to(torch.float16))
     assert torch.equal(brain, single.to(torch.bfloat16))
-
-
-def test_a_fifth_group_is_refused_with_the_limit() -> None:
-    group = CropGroup(num=1, size=16, min_scale=0.5, max_scale=1.0)
-    with pytest.raises(PipelineError, match="found 5 groups, expected 1 to 4"):
-        pipeline(crops=[group] * 5)
 
 
 @pytest.mark.parametrize("groups", [1, 3, 4])

@@ -50,15 +50,15 @@ def test_the_state_of_a_stopped_loader_leads_to_the_same_error(
 
 
 @pytest.mark.filterwarnings("ignore::pipelines.errors.SampleWarning")
-@pytest.mark.parametrize("quality", ["exact", "fast"])
+@pytest.mark.parametrize("crops_by", ["cpu", "dali"])
 def test_skip_changes_the_bad_place_and_not_one_other_bit(
-    fresh_set: Any, damage: Callable[..., str], make_loader: Any, quality: str
+    fresh_set: Any, damage: Callable[..., str], make_loader: Any, crops_by: str
 ) -> None:
     """Over two epochs with a dropped batch at the end of each, against the undamaged set."""
     shards = fresh_set(29)
-    expected = epochs(make_loader(shards, quality=quality), 2)
+    expected = epochs(make_loader(shards, crops_by=crops_by), 2)
     place = damage(shards, 11)
-    loader = make_loader(shards, quality=quality, options={"on_error": "skip"})
+    loader = make_loader(shards, crops_by=crops_by, options={"on_error": "skip"})
     found = epochs(loader, 2)
     assert len(found) == len(expected)
     for ours, theirs in zip(found, expected, strict=True):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.config import CropsBy
 from swav_dali.config.presets import load_preset
 from swav_dali.config.sections import RunConfig
 from swav_dali.errors import CheckpointError
@@ -34,6 +35,17 @@ def test_a_changed_option_is_named_with_both_values() -> None:
     demo = load_preset("demo")
     with pytest.raises(CheckpointError, match=r"--optim\.base-lr .* -> 9\.0"):
         refuse(replace(demo, optim=replace(demo.optim, base_lr=9.0)))
+
+
+@pytest.mark.parametrize(("quality", "now"), [("exact", "cpu"), ("exact", "gpu"), ("fast", "dali")])
+def test_a_run_from_before_crops_by_may_go_on(quality: str, now: CropsBy) -> None:
+    demo = load_preset("demo")
+    present = flatten(replace(demo, data=replace(demo.data, crops_by=now)))
+    saved = {key: value for key, value in present.items() if key != "data.crops_by"} | {"data.quality": quality}
+    refuse_other_config(saved, present, where=Path("ckpt"), world_changed=False)
+    other: CropsBy = "cpu" if quality == "fast" else "dali"
+    with pytest.raises(CheckpointError, match=r"--data\.crops-by"):
+        refuse_other_config(saved, {**present, "data.crops_by": other}, where=Path("ckpt"), world_changed=False)
 
 
 def test_the_batch_per_rank_may_change_only_with_the_number_of_ranks() -> None:
