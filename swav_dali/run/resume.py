@@ -15,7 +15,7 @@ from swav_dali.method.queue import merge_queue_states
 from swav_dali.ranks.world import World, from_main
 from swav_dali.run.checkpoint import CheckpointMeta, find_checkpoints, load_meta, load_parts
 from swav_dali.run.folder import flatten, refuse_other_config
-from swav_dali.run.loop import Run
+from swav_dali.run.parts import Run
 from swav_dali.watch.sinks.base import Event
 
 
@@ -62,7 +62,7 @@ def continue_run(run: Run, start: Start) -> Event:
         CheckpointError, LoaderStateError: a part does not fit; nothing on disk has been touched.
     """
     saved = load_parts(start.folder, "shared.pt")
-    for name, part in run.shared.items():
+    for name, part in run.shared().items():
         if name in saved:  # a probe may be new: it measures its floors again
             part.load_state_dict(saved[name])
     if start.meta.world_size == run.world.size:
@@ -72,17 +72,17 @@ def continue_run(run: Run, start: Start) -> Event:
 
 def _restore_rank(run: Run, start: Start) -> Event:
     saved = load_parts(start.folder, f"rank-{run.world.rank:05d}.pt")
-    for name, part in run.per_rank.items():
+    for name, part in run.per_rank().items():
         part.load_state_dict(saved[name])
     return Event("resume", run.clock.step, f"resumed {start.folder}: the next step is {run.clock.step + 1}")
 
 
 def _restart_epoch(run: Run, start: Start) -> Event:
     saved = [load_parts(start.folder, f"rank-{rank:05d}.pt") for rank in range(start.meta.world_size)]
-    run.loader.refuse_other_data(saved[0]["loader"])
-    if run.queue is not None:
-        run.queue.load_state_dict(merge_queue_states([parts["queue"] for parts in saved], run.world))
-    run.loader.start_epoch(start.meta.epoch)
+    run.services.loader.refuse_other_data(saved[0]["loader"])
+    if run.parts.queue is not None:
+        run.parts.queue.load_state_dict(merge_queue_states([parts["queue"] for parts in saved], run.world))
+    run.services.loader.start_epoch(start.meta.epoch)
     run.clock.step = start.meta.epoch * run.plan.steps_per_epoch
     return Event(
         "resume",

@@ -20,7 +20,6 @@ from pipelines.synthetic import SyntheticLoader
 from shards.tars.shardset import ShardSet, load_shard_set
 from swav_dali.config.sections import RunConfig, SwavConfig
 from swav_dali.errors import ConfigError
-from swav_dali.evaluate.probe import KnnProbe
 from swav_dali.evaluate.probe_data import open_probe
 from swav_dali.method.larc import Larc
 from swav_dali.method.queue import FeatureQueue
@@ -30,17 +29,16 @@ from swav_dali.ranks.abort import abort_together
 from swav_dali.ranks.ddp import wrap
 from swav_dali.ranks.device import autocast_dtype, prepare_device, threads_per_rank
 from swav_dali.ranks.world import World, process_group
-from swav_dali.run.checkpoint import Stateful
 from swav_dali.run.folder import flatten, write_config
-from swav_dali.run.loop import Clock, Run, fit
-from swav_dali.run.plan import TrainPlan, make_plan
-from swav_dali.run.random_state import RandomState
+from swav_dali.run.loop import fit
+from swav_dali.run.parts import ModelParts, Run, Services
+from swav_dali.run.plan import TrainPlan
 from swav_dali.run.resume import Start, continue_run, find_start
 from swav_dali.run.summary import say_complete, summarize
-from swav_dali.watch.meter import Meter
 from swav_dali.watch.sinks.base import Event, Sink, SinkGroup
 from swav_dali.watch.sinks.console import ConsoleSink
 from swav_dali.watch.sinks.jsonl import JsonlSink
+from swav_dali.watch.watch import Watch
 
 _VERSIONS = ("torch", "torchvision", "nvidia-dali-cuda130", "nvidia-dali-cuda120", "numba", "numpy")
 
@@ -64,7 +62,7 @@ def train(config: RunConfig) -> None:
             return
         run = _open_run(config, world, start, stack)
         fit(run)
-        run.sinks.event(Event("end", run.clock.step, summarize(config.folder)))
+        run.services.watch.event(Event("end", run.clock.step, summarize(config.folder)))
 
 
 def _resolved(config: RunConfig, world: World) -> RunConfig:
@@ -95,21 +93,28 @@ def _open_run(config: RunConfig, world: World, start: Start | None, stack: ExitS
     torch.manual_seed(config.seed)
     shards = None if config.data.synthetic_images else _load_shards(config)
     loader = stack.enter_context(closing(_open_loader(config, shards, world)))
-    plan = make_plan(
-        steps_per_epoch=loader.steps_per_epoch,
-        optim=config.optim,
-        swav=config.swav,
-        checkpoint=config.checkpoint,
-        knn=config.knn,
-        log_every_steps=config.log.every_steps,
-    )
     probe = None if shards is None else open_probe(shards, config.data, config.knn, world)
-    run = _assemble(config, world, loader, plan, probe)
+    run = Run(
+        config=config,
+        world=world,
+        plan=TrainPlan(
+            steps_per_epoch=loader.steps_per_epoch,
+            optim=config.optim,
+            swav=config.swav,
+            checkpoint=config.checkpoint,
+            knn=config.knn,
+            log=config.log,
+        ),
+        parts=_make_parts(config, world),
+        services=Services(loader=loader, probe=probe, watch=Watch(world)),
+        versions=_versions(),
+    )
     resumed = None if start is None else continue_run(run, start)
-    run.sinks = stack.enter_context(closing(SinkGroup(_open_sinks(run, is_new=start is None))))
-    run.sinks.event(Event("start", run.clock.step, _headline(run, shards)))
+    watch = run.services.watch
+    watch.sinks = stack.enter_context(closing(SinkGroup(_open_sinks(run, is_new=start is None))))
+    watch.event(Event("start", run.clock.step, _headline(run, shards)))
     if resumed is not None:
-        run.sinks.event(resumed)
+        watch.event(resumed)
     return run
 
 
@@ -117,33 +122,20 @@ def _load_shards(config: RunConfig) -> ShardSet:
     return load_shard_set(config.data.train, tars_elsewhere=config.data.loader.tars_at is not None)
 
 
-def _assemble(config: RunConfig, world: World, loader: Loader, plan: TrainPlan, probe: KnnProbe | None) -> Run:
+def _make_parts(config: RunConfig, world: World) -> ModelParts:
     model = _build_model(config).to(world.device)
-    net = wrap(model, world, sync_bn=config.model.sync_bn)
     optim = config.optim
-    optimizer = Larc(
-        model.parameters(),
-        lr=optim.base_lr,
-        momentum=optim.momentum,
-        weight_decay=optim.weight_decay,
-        trust_coefficient=optim.trust_coefficient,
-    )
-    queue = _build_queue(config.swav, config, world)
-    clock = Clock()
-    shared: dict[str, Stateful] = {"model": model, "optimizer": optimizer, "clock": clock}
-    per_rank: dict[str, Stateful] = {"loader": loader, "random": RandomState(world.device)}
-    return Run(
-        config=config,
-        world=world,
-        plan=plan,
+    return ModelParts(
         model=model,
-        net=net,
-        optimizer=optimizer,
-        queue=queue,
-        loader=loader,
-        meter=Meter(world),
-        probe=probe,
-        sinks=SinkGroup([]),
+        net=wrap(model, world, sync_bn=config.model.sync_bn),
+        optimizer=Larc(
+            model.parameters(),
+            lr=optim.base_lr,
+            momentum=optim.momentum,
+            weight_decay=optim.weight_decay,
+            trust_coefficient=optim.trust_coefficient,
+        ),
+        queue=_build_queue(config.swav, config, world),
         options=StepOptions(
             temperature=config.swav.temperature,
             epsilon=config.swav.epsilon,
@@ -151,10 +143,6 @@ def _assemble(config: RunConfig, world: World, loader: Loader, plan: TrainPlan, 
             assign_crops=config.swav.assign_crops,
         ),
         autocast_dtype=autocast_dtype(config.precision, world.device),
-        shared=shared if probe is None else {**shared, "probe": probe},
-        per_rank=per_rank if queue is None else {**per_rank, "queue": queue},
-        versions=_versions(),
-        clock=clock,
     )
 
 
@@ -238,8 +226,8 @@ def _headline(run: Run, shards: ShardSet | None) -> str:
         f"{data.synthetic_images} synthetic images" if shards is None else f"{shards.num_samples} images, {data.train}"
     )
     crops = "+".join(f"{group.num}x{group.size}" for group in data.crops)
-    parameters = sum(parameter.numel() for parameter in run.model.parameters())
-    precision = "float32 without TF32" if run.autocast_dtype is None else "bfloat16 autocast"
+    parameters = sum(parameter.numel() for parameter in run.parts.model.parameters())
+    precision = "float32 without TF32" if run.parts.autocast_dtype is None else "bfloat16 autocast"
     return (
         f"run {run.config.folder}: {source}; crops {crops} by {data.crops_by}; {run.config.model.arch} "
         f"{parameters / 1e6:.1f} M parameters, {precision}; {world.size} rank(s) on {world.device.type} x "

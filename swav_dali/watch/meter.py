@@ -1,27 +1,44 @@
-"""Sums of a run's figures that stay on the device until a record is due.
-
-One stacked copy to the host, and with several ranks one all-reduce, per record.
-"""
+"""Sums of a run's figures that stay on the device until a record is due."""
 
 from __future__ import annotations
 
 import contextlib
+import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from swav_dali.errors import TrainingError
-from swav_dali.ranks.world import World, sum_over_ranks
+from swav_dali.watch.record import Local
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The time between two records.
+
+    Attributes:
+        steps: steps done in it.
+        seconds: its length without pauses.
+        figures: this rank's loss and rates.
+    """
+
+    steps: int
+    seconds: float
+    figures: Local
+
+    @property
+    def seconds_per_step(self) -> float:
+        """Mean over the window."""
+        return self.seconds / self.steps
 
 
 class Meter:
-    """Loss since the last record, and the clock of the loop."""
+    """This rank's loss and images since the last record, and the clock of the loop."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self) -> None:
         """Start counting now."""
-        self._world = world
         self._replaced = 0
         self.reset()
 
@@ -30,7 +47,6 @@ class Meter:
         self._loss: Tensor | None = None
         self._steps = 0
         self._images = 0
-        self.seconds_waited = 0.0
         self._began = time.perf_counter()
 
     def update(self, loss: Tensor, images: int, *, replaced: int = 0) -> None:
@@ -47,34 +63,33 @@ class Meter:
         yield
         self._began += time.perf_counter() - stopped
 
-    def read(self, step: int, gauges: dict[str, Tensor]) -> dict[str, float]:
-        """The window's mean loss, rates and `gauges` averaged over the ranks; starts the next window.
-
-        `samples_replaced` counts from the start of the process.
-
-        Raises:
-            TrainingError: the loss of some step of the window is not finite, on every rank alike.
-        """
-        assert self._loss is not None, "read() before the first update()"
-        replaced = self._loss.new_tensor(self._replaced * self._world.size)
-        parts = [self._loss / self._steps, replaced, *(gauge.to(self._loss.dtype) for gauge in gauges.values())]
-        loss, replaced_in_all, *values = (sum_over_ranks(torch.stack(parts)) / self._world.size).tolist()
-        if not abs(loss) < float("inf"):
-            raise TrainingError(
-                "the loss is not finite",
-                where=f"steps {step - self._steps + 1} to {step}",
-                found=loss,
-                fix="lower --optim.base-lr or raise --swav.epsilon; the newest checkpoint is sound",
-            )
-        seconds = time.perf_counter() - self._began
-        figures = {
-            "window_seconds": seconds,
-            "loss": loss,
-            "images_per_second": self._images * self._world.size / seconds,
-            "data_wait_share": self.seconds_waited / seconds,
-            "seconds_per_step": seconds / self._steps,
-            "samples_replaced": round(replaced_in_all),
-            **dict(zip(gauges, values, strict=True)),
+    def close(self) -> Window:
+        """End the window and begin the next; `samples_replaced` counts from the start of the process."""
+        assert self._loss is not None, "close() before the first update()"
+        seconds, steps = time.perf_counter() - self._began, self._steps
+        figures: Local = {
+            "loss": self._loss / steps,
+            "images_per_second": self._images / seconds,
+            "seconds_per_step": seconds / steps,
+            "samples_replaced": self._replaced,
         }
         self.reset()
-        return figures
+        return Window(steps, seconds, figures)
+
+
+def refuse_not_finite(losses: Sequence[float], *, step: int, steps: int) -> None:
+    """Raise TrainingError, alike on every rank, when the loss of a step of the last `steps` is not finite on a rank.
+
+    Args:
+        losses: mean loss of the window by rank.
+        step: the window's last step.
+        steps: length of the window.
+    """
+    ranks = [rank for rank, loss in enumerate(losses) if not math.isfinite(loss)]
+    if ranks:
+        raise TrainingError(
+            "the loss is not finite",
+            where=f"steps {step - steps + 1} to {step}" + (f", rank {ranks[0]}" if len(losses) > 1 else ""),
+            found=losses[ranks[0]],
+            fix="lower --optim.base-lr or raise --swav.epsilon; the newest checkpoint is sound",
+        )

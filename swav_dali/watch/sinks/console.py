@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from swav_dali.watch.sinks.base import Event, Record, Value
+from swav_dali.watch.record import shown
+from swav_dali.watch.sinks.base import Event, Record
 
 
 class ConsoleSink:
@@ -47,21 +47,18 @@ class ConsoleSink:
 
 def figures(record: Record) -> str:
     """The record's figures that a person follows, in a fixed order."""
+    text = {key: shown(key, float(value)) for key, value in record.items()}
     parts: list[str] = []
     if "loss" in record:
-        parts.append(f"loss {record['loss']:.4f} (ln K {record['ln_k']:.4f})  lr {record['lr']:.4g}")
-        parts.append(f"{record['images_per_second']:.0f} images/s  data wait {_percent(record, 'data_wait_share')}")
+        parts.append(f"loss {text['loss']} (ln K {text['ln_k']})  lr {text['lr']}")
+        parts.append(f"{text['images_per_second']}  data wait {text['data_wait_share']}")
     if "knn_top1" in record:
-        parts.append(f"kNN top-1 {_percent(record, 'knn_top1')}")
+        parts.append(f"kNN top-1 {text['knn_top1']}")
     floors = {"knn_untrained": "untrained", "knn_pixels": "raw pixels"}
-    known = [f"{name} {_percent(record, key)}" for key, name in floors.items() if key in record]
+    known = [f"{name} {text[key]}" for key, name in floors.items() if key in record]
     if known:
         parts.append(f"kNN of {', '.join(known)}")
     return "  ".join(parts)
-
-
-def _percent(record: Mapping[str, Value], key: str) -> str:
-    return f"{100 * float(record[key]):.1f}%"
 
 
 def _duration(seconds: float) -> str:

@@ -11,6 +11,7 @@ from urllib.parse import urlparse
 import wandb
 
 from swav_dali.errors import TrainingError
+from swav_dali.watch.record import BY_KEY, BY_NAME, grouped_name
 from swav_dali.watch.sinks.base import Event, Record
 
 
@@ -49,11 +50,13 @@ class WandbSink:
             raise TrainingError(
                 f"wandb cannot start: {error}", where="--log.wandb", found=mode, fix="log in, or use offline | off"
             ) from error
+        for key, figure in BY_KEY.items():
+            axis = None if key in BY_NAME and figure.group == "Place" else grouped_name(figure.axis)
+            self._run.define_metric(grouped_name(key), step_metric=axis)
 
     def record(self, record: Record) -> None:
-        """Log every figure but the step, which is the x axis."""
-        figures = {key: value for key, value in record.items() if key != "step"}
-        self._run.log(figures, step=int(record["step"]))
+        """Log every figure under its group, drawn against its own axis."""
+        self._run.log({grouped_name(key): value for key, value in record.items()}, step=int(record["step"]))
 
     def event(self, event: Event) -> None:
         """Keep the newest event of each kind in the run's summary."""

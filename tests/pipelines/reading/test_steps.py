@@ -31,3 +31,26 @@ def test_a_small_data_set_names_a_batch_size_that_fits() -> None:
         steps_per_epoch(num_samples=15, world_size=2, batch_size=64)
     with pytest.raises(PipelineError, match=r"expected at least 8 images$"):
         steps_per_epoch(num_samples=3, world_size=8, batch_size=1)
+
+
+def test_lengths_by_hand_at_the_edges() -> None:
+    """Samples, ranks, batch -> steps of an epoch, batches that DALI counts."""
+    table = {
+        (8, 2, 4): (1, 1),
+        (9, 2, 4): (1, 2),  # one rank has five
+        (15, 2, 4): (1, 2),
+        (16, 2, 4): (2, 2),
+        (1_281_167, 64, 64): (312, 313),
+        (1_281_167, 4, 64): (5004, 5005),
+    }
+    for (num_samples, world_size, batch_size), lengths in table.items():
+        sizes = {"num_samples": num_samples, "world_size": world_size, "batch_size": batch_size}
+        assert (steps_per_epoch(**sizes), native_batches(**sizes)) == lengths
+
+
+def test_fewer_images_than_ranks_have_no_batch_size_that_fits() -> None:
+    with pytest.raises(PipelineError) as caught:
+        steps_per_epoch(num_samples=3, world_size=4, batch_size=1)
+    assert "use --data.batch-size" not in str(caught.value)
+    with pytest.raises(PipelineError, match=r"use --data\.batch-size 1 or less"):
+        steps_per_epoch(num_samples=4, world_size=4, batch_size=2)

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import pytest
 
-from swav_dali.config.sections import CheckpointConfig, KnnConfig, OptimConfig, SwavConfig
-from swav_dali.run.plan import TrainPlan, make_plan
+from swav_dali.config.sections import CheckpointConfig, KnnConfig, LogConfig, OptimConfig, SwavConfig
+from swav_dali.run.plan import TrainPlan
 
 
 def plan(steps_per_epoch: int = 10, epochs: int = 4, **changes: int) -> TrainPlan:
-    return make_plan(
+    return TrainPlan(
         steps_per_epoch=steps_per_epoch,
         optim=OptimConfig(epochs=epochs, warmup_epochs=1),
-        swav=SwavConfig(queue_length=64, queue_start_epoch=1.5),
+        swav=SwavConfig(queue_length=64, queue_start_epoch=1.45, freeze_prototypes_steps=3),
         checkpoint=CheckpointConfig(
             every_epochs=changes.get("every_epochs", 1),
             every_steps=changes.get("every_steps", 0),
             keep_every_epochs=changes.get("keep_every_epochs", 0),
         ),
         knn=KnnConfig(every_epochs=changes.get("knn", 3)),
-        log_every_steps=changes.get("log", 4),
+        log=LogConfig(every_steps=changes.get("log", 4)),
     )
 
 
@@ -31,7 +31,12 @@ def test_there_is_one_learning_rate_for_every_step(steps_per_epoch: int, epochs:
 
 
 def test_the_queue_starts_at_the_first_step_of_its_epoch() -> None:
-    assert plan().queue_start_step == 15
+    assert plan().queue_start_step == 15  # of 14.5
+    assert [step for step in range(20) if plan().queue_has_started(step)] == [15, 16, 17, 18, 19]
+
+
+def test_prototypes_are_frozen_for_the_first_steps() -> None:
+    assert [step for step in range(6) if plan().prototypes_are_frozen(step)] == [0, 1, 2]
 
 
 def test_records_are_due_at_the_interval_and_at_the_end_of_an_epoch() -> None:

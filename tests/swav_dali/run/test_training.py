@@ -9,6 +9,7 @@ import pytest
 import training
 
 from swav_dali.run.checkpoint import find_checkpoints, load_meta, load_parts
+from swav_dali.watch.record import BY_KEY
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +30,17 @@ def test_metrics_hold_every_step_with_its_rate_and_the_probe_beside_its_floors(f
     probes = [record for record in records if "knn_top1" in record]
     assert [record["epoch"] for record in probes] == [0, 1, 2]
     assert {"knn_untrained", "knn_pixels"} <= probes[-1].keys()
+
+
+def test_every_key_is_declared_and_counts_are_whole(finished: Path) -> None:
+    records = training.records(finished / "whole")
+    assert {key for record in records for key in record} <= BY_KEY.keys()
+    required = {"step", "epoch", "images_seen", "seconds"}
+    trained = {"loss", "ln_k", "lr", "queue_in_use", "images_per_second", "seconds_per_step", "seconds_left", "data_ms"}
+    for record in records:
+        assert required | (trained if "loss" in record else {"knn_top1"}) <= record.keys()
+        assert all(isinstance(record[key], int) for key in ("step", "epoch", "images_seen"))
+    assert [record["images_seen"] for record in records if "loss" in record] == [4 * step for step in range(1, 21)]
 
 
 def test_the_run_folder_is_complete(finished: Path) -> None:

@@ -31,6 +31,21 @@ def test_one_hot_codes_on_different_prototypes_have_no_entropy_and_use_all() -> 
     assert figures["embedding_spread"].item() == pytest.approx(1, abs=0.05)
 
 
+def test_figures_of_a_batch_written_by_hand() -> None:
+    """Two images, one assigned crop, four prototypes: a half-half code and a sure one, both for prototype 1."""
+    codes = torch.tensor([[[0.0, 0.5, 0.5, 0.0], [0.0, 1.0, 0.0, 0.0]]])
+    embeddings = torch.tensor([[[1.0, 0.0], [-1.0, 0.0]]])  # deviations sqrt 2 and 0, mean sqrt 2 / 2, times sqrt 2
+    figures = {name: value.item() for name, value in health(embeddings, codes).items()}
+    assert figures == pytest.approx(
+        {
+            "code_entropy": math.log(2) / 2,
+            "prototypes_used": 1 / 4,
+            "top_prototype_share": 1.0,
+            "embedding_spread": 1.0,
+        }
+    )
+
+
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
 def test_one_element_decides_whether_weights_are_finite(bad: float) -> None:
     weights = [torch.ones(3, 4), torch.ones(5)]

@@ -1,4 +1,4 @@
-"""The meter averages on the device and names the window in which a loss went wrong."""
+"""The meter averages on the device and names the window, and the rank, in which a loss went wrong."""
 
 from __future__ import annotations
 
@@ -6,48 +6,80 @@ import pytest
 import torch
 
 from swav_dali.errors import TrainingError
-from swav_dali.ranks.world import World
-from swav_dali.watch.meter import Meter
-
-
-def meter() -> Meter:
-    return Meter(World(rank=0, size=1, local_rank=0, device=torch.device("cpu")))
+from swav_dali.watch.meter import Meter, refuse_not_finite
 
 
 def test_the_loss_is_the_mean_of_the_window_and_a_new_window_starts_empty() -> None:
-    made = meter()
+    meter = Meter()
     for value in (1.0, 2.0, 6.0):
-        made.update(torch.tensor(value), images=4)
-    assert made.read(3, {"gauge": torch.tensor(0.5)})["loss"] == pytest.approx(3.0)
-    made.update(torch.tensor(7.0), images=4)
-    figures = made.read(4, {"gauge": torch.tensor(0.25)})
-    assert figures["loss"] == pytest.approx(7.0)
-    assert figures["gauge"] == pytest.approx(0.25)
+        meter.update(torch.tensor(value), images=4)
+    window = meter.close()
+    assert window.steps == 3
+    assert float(window.figures["loss"]) == pytest.approx(3.0)
+    meter.update(torch.tensor(7.0), images=4)
+    window = meter.close()
+    assert window.steps == 1
+    assert float(window.figures["loss"]) == pytest.approx(7.0)
 
 
 def test_the_callers_loss_is_not_changed() -> None:
-    made, loss = meter(), torch.tensor(1.0)
-    made.update(loss, images=1)
-    made.update(torch.tensor(5.0), images=1)
+    meter, loss = Meter(), torch.tensor(1.0)
+    meter.update(loss, images=1)
+    meter.update(torch.tensor(5.0), images=1)
     assert loss.item() == 1.0
 
 
-@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
-def test_a_loss_that_is_not_finite_is_an_error_naming_its_steps(bad: float) -> None:
-    made = meter()
-    for value in (1.0, bad, 1.0):
-        made.update(torch.tensor(value), images=1)
-    with pytest.raises(TrainingError, match="steps 8 to 10"):
-        made.read(10, {})
+def test_rates_are_of_the_window_and_replaced_pictures_of_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = iter([0.0, 4.0, 4.0, 6.0, 6.0])  # start, close and reset, twice
+    monkeypatch.setattr("swav_dali.watch.meter.time.perf_counter", lambda: next(now))
+    meter = Meter()
+    meter.update(torch.tensor(1.0), images=10, replaced=2)
+    meter.update(torch.tensor(1.0), images=30, replaced=1)
+    first = meter.close()
+    assert first.seconds == 4.0
+    assert first.seconds_per_step == 2.0
+    assert {**first.figures, "loss": 0} == {
+        "loss": 0,
+        "images_per_second": 10.0,
+        "seconds_per_step": 2.0,
+        "samples_replaced": 3,
+    }
+    meter.update(torch.tensor(1.0), images=10, replaced=4)
+    second = meter.close().figures
+    assert (second["images_per_second"], second["seconds_per_step"]) == (5.0, 2.0)
+    assert second["samples_replaced"] == 7
 
 
 def test_a_pause_is_kept_out_of_the_rate(monkeypatch: pytest.MonkeyPatch) -> None:
     now = iter([0.0, 1.0, 11.0, 12.0, 12.0])
     monkeypatch.setattr("swav_dali.watch.meter.time.perf_counter", lambda: next(now))
-    made = meter()
-    made.update(torch.tensor(1.0), images=10)
-    with made.paused():
+    meter = Meter()
+    meter.update(torch.tensor(1.0), images=10)
+    with meter.paused():
         pass
-    figures = made.read(1, {})
-    assert figures["window_seconds"] == pytest.approx(2.0)
-    assert figures["images_per_second"] == pytest.approx(5.0)
+    window = meter.close()
+    assert window.seconds == pytest.approx(2.0)
+    assert window.figures["images_per_second"] == pytest.approx(5.0)
+
+
+def test_a_reset_drops_what_was_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    meter = Meter()
+    meter.update(torch.tensor(100.0), images=10)
+    meter.reset()
+    meter.update(torch.tensor(3.0), images=1)
+    window = meter.close()
+    assert window.steps == 1
+    assert float(window.figures["loss"]) == 3.0
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+def test_a_loss_that_is_not_finite_is_an_error_naming_its_steps(bad: float) -> None:
+    with pytest.raises(TrainingError, match="steps 8 to 10:") as caught:
+        refuse_not_finite([bad], step=10, steps=3)
+    assert "rank" not in str(caught.value).partition("found")[0]
+
+
+def test_of_several_ranks_the_first_bad_one_is_named() -> None:
+    with pytest.raises(TrainingError, match=r"steps 8 to 10, rank 1.*found nan"):
+        refuse_not_finite([1.0, float("nan"), float("inf")], step=10, steps=3)
+    refuse_not_finite([1.0, 2.0], step=10, steps=3)

@@ -1,0 +1,106 @@
+"""What a run is made of: the parts of the model, the services around them, the plan and the clock.
+
+Each part knows what of it belongs in a checkpoint: once for all ranks (`shared`) or by every rank (`per_rank`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+
+from pipelines.batch import Loader
+from swav_dali.config.sections import RunConfig
+from swav_dali.evaluate.probe import KnnProbe
+from swav_dali.method.larc import Larc
+from swav_dali.method.queue import FeatureQueue
+from swav_dali.method.step import StepOptions
+from swav_dali.model.net import SwavNet
+from swav_dali.ranks.world import World
+from swav_dali.run.checkpoint import Stateful
+from swav_dali.run.plan import TrainPlan
+from swav_dali.run.random_state import RandomState
+from swav_dali.watch.watch import Watch
+
+
+@dataclass(slots=True)
+class Clock:
+    """Steps done and seconds trained, over all resumes."""
+
+    step: int = 0
+    seconds: float = 0.0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Both figures."""
+        return {"step": self.step, "seconds": self.seconds}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over both figures."""
+        self.step, self.seconds = int(state["step"]), float(state["seconds"])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelParts:
+    """What learns, and how a step of it is done."""
+
+    model: SwavNet
+    net: nn.Module
+    """`model`, or its DistributedDataParallel wrapper."""
+    optimizer: Larc
+    queue: FeatureQueue | None
+    options: StepOptions
+    autocast_dtype: torch.dtype | None
+
+    def shared(self) -> Mapping[str, Stateful]:
+        """Weights and momentum: equal on all ranks."""
+        return {"model": self.model, "optimizer": self.optimizer}
+
+    def per_rank(self) -> Mapping[str, Stateful]:
+        """The queue holds a rank's own embeddings."""
+        return {} if self.queue is None else {"queue": self.queue}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """What feeds the model and what looks at it."""
+
+    loader: Loader
+    probe: KnnProbe | None
+    watch: Watch
+
+    def shared(self) -> Mapping[str, Stateful]:
+        """The probe's floors, measured once."""
+        return {} if self.probe is None else {"probe": self.probe}
+
+    def per_rank(self) -> Mapping[str, Stateful]:
+        """A rank's place in its data."""
+        return {"loader": self.loader}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """Everything the loop uses; assembled by swav_dali.run.trainer."""
+
+    config: RunConfig
+    world: World
+    plan: TrainPlan
+    parts: ModelParts
+    services: Services
+    versions: dict[str, str]
+    clock: Clock = field(default_factory=Clock)
+
+    def shared(self) -> dict[str, Stateful]:
+        """What rank 0 saves for all."""
+        return {**self.parts.shared(), "clock": self.clock, **self.services.shared()}
+
+    def per_rank(self) -> dict[str, Stateful]:
+        """What every rank saves for itself."""
+        return {**self.services.per_rank(), "random": RandomState(self.world.device), **self.parts.per_rank()}
+
+    @property
+    def epoch(self) -> int:
+        """Whole epochs done."""
+        return self.clock.step // self.plan.steps_per_epoch

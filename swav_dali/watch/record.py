@@ -1,0 +1,151 @@
+"""Every figure of a run, declared once: its name, unit, group, axis, how ranks combine and what it means.
+
+metrics.jsonl, the README's table, wandb's axes and the console read these declarations; a figure that is not declared
+cannot be recorded. What a rank offers are `Local` values; `combine` makes one record of those of all ranks.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor
+
+Local = Mapping[str, Tensor | float]
+"""What one rank has to say: device scalars or host numbers by figure name; NaN where it cannot tell."""
+Gathered = Mapping[str, Sequence[float]]
+"""Every rank's value of every figure, in the order of the ranks."""
+Axis = Literal["step", "epoch"]
+Combine = Literal["same", "sum", "mean", "max", "spread"]
+"""`same`: equal on all ranks, rank 0 tells. `spread`: the median, and with several ranks NAME_min and NAME_max."""
+Group = Literal["Place", "Learning", "Throughput", "Where the time goes", "Health", "Machine"]
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One figure's declaration.
+
+    Attributes:
+        name: key in metrics.jsonl.
+        unit: of the value; empty for a pure number.
+        group: panel it is shown under.
+        combine: how the ranks' values become one.
+        help: what it means, for the README.
+        axis: what it is drawn against.
+    """
+
+    name: str
+    unit: str
+    group: Group
+    combine: Combine
+    help: str
+    axis: Axis = "step"
+
+    def record_keys(self) -> tuple[str, ...]:
+        """The keys a record may hold it under."""
+        spread = (f"{self.name}_min", f"{self.name}_max") if self.combine == "spread" else ()
+        return (self.name, *spread)
+
+
+FIGURES = (
+    Figure("step", "steps", "Place", "same", "steps done"),
+    Figure("epoch", "epochs", "Place", "same", "epoch the step belongs to; 0 is before training"),
+    Figure("images_seen", "images", "Place", "same", "images trained on, over all ranks and resumes"),
+    Figure("seconds", "s", "Place", "same", "training time over all resumes, without checkpoints and probes"),
+    Figure("loss", "nats", "Learning", "mean", "mean since the last record"),
+    Figure("ln_k", "nats", "Learning", "same", "the loss of predictions that say nothing"),
+    Figure("lr", "", "Learning", "same", "learning rate of the last step"),
+    Figure("queue_in_use", "", "Learning", "same", "1 once the queue is full"),
+    Figure(
+        "knn_top1", "share", "Learning", "same", "accuracy of a weighted vote of neighbours, frozen features", "epoch"
+    ),
+    Figure("knn_untrained", "share", "Learning", "same", "the same vote on the untrained network's features", "epoch"),
+    Figure("knn_pixels", "share", "Learning", "same", "the same vote on raw 32-pixel images", "epoch"),
+    Figure("images_per_second", "images/s", "Throughput", "sum", "over all ranks, since the last record"),
+    Figure("seconds_per_step", "s", "Throughput", "max", "wall clock of a step since the last record"),
+    Figure("seconds_left", "s", "Throughput", "max", "to the end of the run at this pace"),
+    Figure("samples_replaced", "images", "Throughput", "sum", "undecodable pictures that others stood in for"),
+    Figure(
+        "data_wait_share", "share", "Where the time goes", "spread", "share of the time the host waited for a batch"
+    ),
+    Figure("data_ms", "ms", "Where the time goes", "spread", "per step: the host waits for a batch"),
+    Figure("code_entropy", "nats", "Health", "mean", "mean entropy of the codes; ln K means they say nothing"),
+    Figure("prototypes_used", "share", "Health", "mean", "share of the prototypes that win an image"),
+    Figure("top_prototype_share", "share", "Health", "mean", "share of the images the most popular prototype wins"),
+    Figure("embedding_spread", "", "Health", "mean", "1 is spread over the sphere, 0 is collapsed"),
+    Figure("peak_memory_gib", "GiB", "Machine", "max", "most that torch held on a CUDA device"),
+)
+BY_NAME: Mapping[str, Figure] = {figure.name: figure for figure in FIGURES}
+BY_KEY: Mapping[str, Figure] = {key: figure for figure in FIGURES for key in figure.record_keys()}
+
+
+def combine(gathered: Gathered) -> dict[str, float]:
+    """One record of all ranks' values, each figure combined as it is declared.
+
+    A rank's NaN is left out; a figure that no rank can tell is left out of the record. What counts whole things stays
+    an integer.
+
+    Raises:
+        KeyError: a figure that is not declared.
+    """
+    return {key: value for name, values in gathered.items() for key, value in _combined(BY_NAME[name], values)}
+
+
+def grouped_name(key: str) -> str:
+    """The key under its group, `Learning/loss`, for dashboards that make a panel of what stands before the slash."""
+    return f"{BY_KEY[key].group}/{key}"
+
+
+def shown(key: str, value: float) -> str:
+    """A value as a person reads it: a share in percent, the rest with its unit."""
+    unit = BY_KEY[key].unit
+    match unit:
+        case "share":
+            return f"{100 * value:.1f}%"
+        case "nats":
+            return f"{value:.4f}"
+        case "":
+            return f"{value:.4g}"
+        case "steps" | "epochs":
+            return f"{value:.0f}"
+        case "images" | "images/s":
+            return f"{value:.0f} {unit}"
+        case _:
+            return f"{value:.3g} {unit}"
+
+
+def markdown_table() -> str:
+    """The README's table of keys, one row a figure, group by group."""
+    rows = [f"| `{figure.name}` | {figure.unit} | {figure.combine} | {figure.help} |" for figure in FIGURES]
+    return "\n".join(["| key in metrics.jsonl | unit | over ranks | meaning |", "|---|---|---|---|", *rows])
+
+
+def _combined(figure: Figure, values: Sequence[float]) -> Iterator[tuple[str, float]]:
+    told = [value for value in values if not math.isnan(value)]
+    if not told:
+        return
+    yield figure.name, _whole(figure, _middle(figure, told))
+    if figure.combine == "spread" and len(values) > 1:
+        yield f"{figure.name}_min", min(told)
+        yield f"{figure.name}_max", max(told)
+
+
+def _middle(figure: Figure, values: Sequence[float]) -> float:
+    match figure.combine:
+        case "same":
+            return values[0]
+        case "sum":
+            return sum(values)
+        case "mean":
+            return sum(values) / len(values)
+        case "max":
+            return max(values)
+        case "spread":
+            return statistics.median(values)
+
+
+def _whole(figure: Figure, value: float) -> float:
+    return round(value) if figure.unit in ("steps", "epochs", "images") else value
