@@ -6,43 +6,17 @@ configuration; each field's docstring is its help text. The crops of published r
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass
+from decimal import Decimal
 from typing import Annotated, Literal
 
 from tyro.conf import arg
 
 from pipelines.errors import PipelineError
+from pipelines.tags import Before, Expert, Free
 
 CropsBy = Literal["gpu", "cpu", "dali"]
 Precision = Literal["float32", "float16", "bfloat16"]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class GroupChanges:
-    """What one crop group does differently; None is as for all groups. Fields as in Augmentation."""
-
-    flip: float | None = None
-    """Probability of a horizontal flip."""
-    jitter: float | None = None
-    """Probability of colour jitter."""
-    brightness: float | None = None
-    """Strength of the brightness jitter."""
-    contrast: float | None = None
-    """Strength of the contrast jitter."""
-    saturation: float | None = None
-    """Strength of the saturation jitter."""
-    hue: float | None = None
-    """Strength of the hue jitter, a share of a full turn."""
-    gray: float | None = None
-    """Probability of dropping the colour."""
-    blur: float | None = None
-    """Probability of a Gaussian blur."""
-    min_sigma: float | None = None
-    """Smallest blur sigma, in pixels."""
-    max_sigma: float | None = None
-    """Largest blur sigma, in pixels."""
-    solarize: float | None = None
-    """Probability of solarization."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,8 +31,6 @@ class CropGroup:
     """Smallest crop area as a share of the image."""
     max_scale: float
     """Largest crop area as a share of the image."""
-    changes: GroupChanges = field(default_factory=GroupChanges)
-    """Distortions that differ from --data.augment in this group."""
 
     def __post_init__(self) -> None:
         """Refuse what no graph can draw."""
@@ -73,8 +45,12 @@ class CropGroup:
                 "crop scales are shares of the image area",
                 where="--data.crops",
                 found=f"[{self.min_scale}, {self.max_scale}]",
-                expected="0 < min_scale <= max_scale <= 1",
+                expected="0 < smallest <= largest <= 1",
             )
+
+    def __str__(self) -> str:
+        """As on the command line: `2x224@0.14-1`."""
+        return f"{self.num}x{self.size}@{_plain(self.min_scale)}-{_plain(self.max_scale)}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -133,11 +109,6 @@ class Augmentation:
         if min(self.std) <= 0:
             raise PipelineError("deviation must be positive", where="--data.augment.std", found=self.std)
 
-    def of(self, group: CropGroup) -> Augmentation:
-        """The distortions of one group; raises PipelineError where its changes cannot be drawn from."""
-        changed = {name: value for name, value in asdict(group.changes).items() if value is not None}
-        return replace(self, **changed)
-
 
 IMAGENET_CROPS = (
     CropGroup(num=2, size=224, min_scale=0.14, max_scale=1.0),
@@ -149,29 +120,29 @@ IMAGENET_CROPS = (
 class LoaderOptions:
     """How shards are read and decoded; only `shuffle_pool` changes the order of the images."""
 
-    threads: int = 0
+    threads: Free[int] = 0
     """CPU threads of the pipeline; 0 divides this machine's cores among its ranks."""
-    prefetch: int = 2
+    prefetch: Free[int] = 2
     """Batches prepared ahead."""
-    shuffle_pool: int = 4096
+    shuffle_pool: Expert[int] = 4096
     """Encoded images held in memory to draw the next one from; the shards are shuffled as a whole already."""
-    reader_prefetch: int = 1
+    reader_prefetch: Expert[Free[int]] = 1
     """Batches of encoded images read ahead; 2 to 4 hide the latency of network storage."""
-    use_mmap: bool = True
+    use_mmap: Expert[Free[bool]] = True
     """Map the tars into memory; switch off on NFS and Lustre, where one file is then held open per shard."""
-    decode_on: Literal["device", "cpu"] = "device"
+    decode_on: Expert[Literal["device", "cpu"]] = "device"
     """Decode where the crops are made, or on the CPU for crops made on a GPU."""
-    hardware_decoder_load: float = 0.65
+    hardware_decoder_load: Expert[float] = 0.65
     """Share of the images given to the JPEG engine of GPUs that have one."""
-    device_padding_mib: int = 16
+    device_padding_mib: Expert[Free[int]] = 16
     """Device memory per thread reserved for decoding."""
-    host_padding_mib: int = 8
+    host_padding_mib: Expert[Free[int]] = 8
     """Pinned host memory per thread reserved for decoding."""
-    precision: Precision | Literal["auto"] = "auto"
+    precision: Annotated[Expert[Precision | Literal["auto"]], Before("float32")] = "auto"
     """Type of the pixels in a batch: `auto` is the type of the autocast on CUDA, float32 elsewhere."""
-    on_error: Annotated[Literal["stop", "skip"], arg(aliases=("--data.on-error",))] = "stop"
+    on_error: Annotated[Free[Literal["stop", "skip"]], arg(aliases=("--data.on-error",))] = "stop"
     """A picture that cannot be decoded stops the run, or is replaced by another of its batch and counted."""
-    tars_at: str | None = None
+    tars_at: Expert[Free[str | None]] = None
     """Folder or s3://bucket/prefix that holds a copy of the tars; the shard folder then needs only the rest."""
 
     def __post_init__(self) -> None:
@@ -209,3 +180,9 @@ def crops_by_of_quality(quality: str, *, on_cuda: bool) -> CropsBy:
     if quality == "fast":
         return "dali"
     return "gpu" if on_cuda else "cpu"
+
+
+def _plain(number: float) -> str:
+    """All digits of a number and no exponent, whose minus would read as the dash between two scales."""
+    text = format(Decimal(repr(number)), "f")
+    return text.removesuffix(".0")

@@ -8,7 +8,7 @@ the next epoch starts where the reader's does.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import nvidia.dali
@@ -16,8 +16,8 @@ import torch
 from nvidia.dali.pipeline import Pipeline
 
 from pipelines.batch import MultiCropBatch
-from pipelines.config import Augmentation, CropGroup, CropsBy, LoaderOptions, crops_by_of_quality
-from pipelines.errors import LoaderStateError
+from pipelines.config import Augmentation, CropGroup, CropsBy, LoaderOptions
+from pipelines.fingerprint import refuse_other, settings_of
 from pipelines.graph import CropPlan, dali_device, device_id, training_pipeline
 from pipelines.reading.position import EpochPosition
 from pipelines.reading.reader import parse_ids, parse_labels, plan_reading
@@ -26,18 +26,6 @@ from pipelines.reading.steps import native_batches, steps_per_epoch
 from pipelines.streaming.resilient import Made, ResilientStream, Slots, StreamPlan
 from pipelines.streaming.tensors import as_tensor, crop_view
 from shards.tars.shardset import ShardSet
-
-_PLACES = (
-    "threads",
-    "prefetch",
-    "reader_prefetch",
-    "use_mmap",
-    "device_padding_mib",
-    "host_padding_mib",
-    "on_error",
-    "tars_at",
-)
-"""Options that do not change a batch's bits, so that a run may be continued with others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,29 +142,14 @@ class DaliLoader(EpochPosition):
         Raises:
             LoaderStateError: it belongs to other shards, another graph, rank or DALI; each difference is named.
         """
-        self._compare(state["fingerprint"], free=())
+        refuse_other(state["fingerprint"], self._fingerprint())
         self._restart(int(state["first_epoch"]), state["blob"])
         self._epoch, self._step = int(state["epoch"]), int(state["step_in_epoch"])
         self._num_replaced = int(state["num_replaced"])
 
     def refuse_other_data(self, state: dict[str, Any]) -> None:
         """Raise LoaderStateError if `state`, of any rank of any world, is of other shards or another graph."""
-        self._compare(state["fingerprint"], free=("world_size", "rank", "batch_size"))
-
-    def _compare(self, theirs: dict[str, Any], *, free: tuple[str, ...]) -> None:
-        ours, theirs = self._fingerprint(), _in_words_of_today(theirs)
-        differing = [
-            f"{key} {theirs.get(key)} -> {ours.get(key)}"
-            for key in sorted(ours.keys() | theirs.keys())
-            if key not in free and ours.get(key) != theirs.get(key)
-        ]
-        if differing:
-            raise LoaderStateError(
-                "the saved data position belongs to another pipeline",
-                where="loader state",
-                found="; ".join(differing),
-                fix="restore the old setting, or start another run with --name",
-            )
+        refuse_other(state["fingerprint"], self._fingerprint(), free=("world_size", "rank", "batch_size", "dali"))
 
     def start_epoch(self, epoch: int) -> None:
         """Stand at the beginning of `epoch`; order and distortions depend on the seed, the rank and `epoch`."""
@@ -236,27 +209,15 @@ class DaliLoader(EpochPosition):
         )
 
     def _fingerprint(self) -> dict[str, Any]:
-        layout = self._layout
-        options = {**asdict(layout.plan.options), "precision": layout.plan.precision}
-        options = {key: value for key, value in options.items() if key not in _PLACES}
+        layout, plan = self._layout, self._layout.plan
         return {
             "world_size": layout.world_size,
             "rank": layout.rank,
             "batch_size": layout.batch_size,
             "seed": layout.seed,
             "shards": layout.shards.fingerprint,
-            "crops": repr(layout.plan.crops),
-            "augment": repr(layout.plan.augment),
-            "crops_by": layout.plan.crops_by,
-            "device": layout.plan.device,
-            "options": repr(options),
+            "crops_by": plan.crops_by,
+            "device": plan.device,
             "dali": nvidia.dali.__version__,
+            **settings_of(plan.crops, plan.augment, replace(plan.options, precision=plan.precision)),
         }
-
-
-def _in_words_of_today(fingerprint: dict[str, Any]) -> dict[str, Any]:
-    """The fingerprint of a state saved when quality and device said what made the crops."""
-    if "quality" not in fingerprint:
-        return fingerprint
-    rest = {key: value for key, value in fingerprint.items() if key != "quality"}
-    return {**rest, "crops_by": crops_by_of_quality(fingerprint["quality"], on_cuda=rest["device"] == "gpu")}

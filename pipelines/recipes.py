@@ -1,17 +1,23 @@
-"""Crop groups of published recipes by name, for presets, the bench and the pictures of `show`."""
+"""Crops in one word: `2x224+6x96`, with the area of each as a share of the picture where it matters, `2x224@0.14-1`.
+
+The trainer's --data.crops, the bench and `show` read the same words. The crops of published recipes by name have
+their scales; the first four are the reference's, the last is for sets of small pictures.
+"""
 
 from __future__ import annotations
 
-import difflib
+import re
 
-from pipelines.config import IMAGENET_CROPS, CropGroup, GroupChanges
+from tyro.constructors import PrimitiveConstructorSpec
+
+from pipelines.config import IMAGENET_CROPS, CropGroup
 from pipelines.errors import PipelineError
 
 Crops = tuple[CropGroup, ...]
 
 
-def _group(num: int, size: int, min_scale: float, max_scale: float, changes: GroupChanges | None = None) -> CropGroup:
-    return CropGroup(num=num, size=size, min_scale=min_scale, max_scale=max_scale, changes=changes or GroupChanges())
+def _group(num: int, size: int, min_scale: float, max_scale: float) -> CropGroup:
+    return CropGroup(num=num, size=size, min_scale=min_scale, max_scale=max_scale)
 
 
 RECIPES: dict[str, Crops] = {
@@ -19,25 +25,58 @@ RECIPES: dict[str, Crops] = {
     "2x224+4x96": (_group(2, 224, 0.14, 1.0), _group(4, 96, 0.05, 0.14)),
     "2x160+4x96": (_group(2, 160, 0.08, 1.0), _group(4, 96, 0.05, 0.14)),
     "2x224": (_group(2, 224, 0.08, 1.0),),
-    "1x224+1x224+6x96": (
-        _group(1, 224, 0.14, 1.0, GroupChanges(blur=1.0)),
-        _group(1, 224, 0.14, 1.0, GroupChanges(blur=0.1, solarize=0.2)),
-        _group(6, 96, 0.05, 0.14),
-    ),
     "2x64+4x32": (_group(2, 64, 0.3, 1.0), _group(4, 32, 0.08, 0.3)),
-    "2x32+4x16": (
-        _group(2, 32, 0.3, 1.0, GroupChanges(blur=0.0)),
-        _group(4, 16, 0.1, 0.3, GroupChanges(blur=0.0)),
-    ),
+    "2x32+4x16": (_group(2, 32, 0.3, 1.0), _group(4, 16, 0.1, 0.3)),
 }
-"""The first four are the reference's; then two views that differ in blur and solarization as BYOL's do (arXiv
-2006.07733), and two for sets of small pictures, where a blur of two pixels would leave nothing."""
+CROPS_HELP = "crops of every picture: 2x224+6x96, or with their shares of its area 2x224@0.14-1+6x96@0.05-0.14"
+_FIRST, _OTHERS = (0.14, 1.0), (0.05, 0.14)
+_PART = re.compile(r"(\d+)x(\d+)(?:@(\d*\.?\d+)-(\d*\.?\d+))?")
 
 
-def crops_of_recipe(name: str) -> Crops:
-    """The crop groups called `name`; raises PipelineError with the nearest name."""
-    if name not in RECIPES:
-        near = difflib.get_close_matches(name, RECIPES, n=1)
-        hint = f"did you mean {near[0]}?" if near else None
-        raise PipelineError("no such crops", where="--crops", found=name, expected=" | ".join(RECIPES), fix=hint)
-    return RECIPES[name]
+def parse_crops(text: str, *, where: str = "--crops") -> Crops:
+    """The crop groups that `text` names.
+
+    Without scales a published recipe has its own; otherwise the first group's crops cover 0.14 to 1 of the picture's
+    area and those of the others 0.05 to 0.14.
+
+    Raises:
+        PipelineError: `text` is no such word, or names crops that cannot be cut.
+    """
+    if text in RECIPES:
+        return RECIPES[text]
+    return tuple(
+        _parse_group(part, _OTHERS if index else _FIRST, text, where) for index, part in enumerate(text.split("+"))
+    )
+
+
+def crops_text(crops: Crops) -> str:
+    """The word that `parse_crops` reads as these groups, with all scales."""
+    return "+".join(map(str, crops))
+
+
+def sizes_text(crops: Crops) -> str:
+    """Numbers and sizes alone, for a headline."""
+    return "+".join(f"{group.num}x{group.size}" for group in crops)
+
+
+def _parse_group(part: str, scales: tuple[float, float], text: str, where: str) -> CropGroup:
+    match = _PART.fullmatch(part)
+    if match is None:
+        raise PipelineError(
+            "crops are NUMBERxSIZE, joined by +, with shares of the area after @",
+            where=where,
+            found=text,
+            expected="for instance 2x224+6x96, or 2x224@0.14-1+6x96@0.05-0.14",
+        )
+    num, size, smallest, largest = match.groups()
+    return _group(int(num), int(size), *(scales if smallest is None else (float(smallest), float(largest))))
+
+
+CROPS_WORD: PrimitiveConstructorSpec[Crops] = PrimitiveConstructorSpec(
+    nargs=1,
+    metavar="CROPS",
+    instance_from_str=lambda words: parse_crops(words[0], where="--data.crops"),
+    is_instance=lambda value: isinstance(value, tuple),
+    str_from_instance=lambda crops: [crops_text(crops)],
+)
+"""How the command line of the trainer reads and shows crops."""

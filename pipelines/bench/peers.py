@@ -44,7 +44,7 @@ class PillowCrops:
 
     def __init__(self, crops: Sequence[CropGroup], augment: Augmentation) -> None:
         """One chain of transforms per crop."""
-        self._chains = [_chain(group, augment.of(group)) for group in crops for _ in range(group.num)]
+        self._chains = [_chain(group, augment) for group in crops for _ in range(group.num)]
 
     def __call__(self, image: Image.Image) -> Crops:
         """Float32 (3, size, size) per crop."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.config import Augmentation, LoaderOptions
-from pipelines.recipes import RECIPES, crops_of_recipe
+from pipelines.recipes import CROPS_HELP, parse_crops
 from shards.commands.common import Subparsers, add_command, positive, say
 from shards.tars.shardset import ShardSet, load_shard_set
 
@@ -27,7 +27,7 @@ def add_parser(subparsers: Subparsers) -> None:
     parser = add_command(subparsers, "bench", summary, examples=EXAMPLES)
     cores = len(os.sched_getaffinity(0))
     parser.add_argument("shards", type=Path, metavar="SHARDS", help="a shard set; it is only read")
-    parser.add_argument("--crops", default="2x224+6x96", metavar="NAME", help=f"one of {', '.join(RECIPES)}")
+    parser.add_argument("--crops", default="2x224+6x96", metavar="CROPS", help=CROPS_HELP)
     parser.add_argument("--batch-size", type=positive, default=64, metavar="N", help="images per batch (default 64)")
     parser.add_argument(
         "--threads", type=positive, nargs="+", default=[cores], metavar="N", help=f"CPU threads (default {cores})"
@@ -44,7 +44,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure and print."""
-    crops, shards = crops_of_recipe(args.crops), load_shard_set(args.shards)
+    crops, shards = parse_crops(args.crops), load_shard_set(args.shards)
 
     from pipelines.bench import report
     from pipelines.bench.lineup import Setting, line_up

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from pipelines.config import Augmentation
-from pipelines.recipes import RECIPES, crops_of_recipe
+from pipelines.recipes import CROPS_HELP, parse_crops
 from shards.commands.common import Subparsers, add_command, positive, say
 from shards.tars.shardset import load_shard_set
 
@@ -22,7 +22,7 @@ def add_parser(subparsers: Subparsers) -> None:
     parser = add_command(subparsers, "show", summary, examples=EXAMPLES)
     parser.add_argument("shards", type=Path, metavar="SHARDS", help="a shard set; it is only read")
     parser.add_argument("--images", type=positive, default=6, metavar="N", help="rows: the first images (default 6)")
-    parser.add_argument("--crops", default="2x224+6x96", metavar="NAME", help=f"one of {', '.join(RECIPES)}")
+    parser.add_argument("--crops", default="2x224+6x96", metavar="CROPS", help=CROPS_HELP)
     parser.add_argument("--group", type=int, default=0, metavar="K", help="crop group that is drawn (default 0)")
     parser.add_argument("--seed", type=int, default=0, help="of the drawn parameters")
     parser.add_argument("--out", type=Path, default=Path("crops.png"), help="the picture (default crops.png)")
@@ -31,7 +31,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the picture, print the tables."""
-    groups, shards = crops_of_recipe(args.crops), load_shard_set(args.shards)
+    groups, shards = parse_crops(args.crops), load_shard_set(args.shards)
     group, augment = groups[args.group % len(groups)], Augmentation()
 
     from pipelines.parity.compare import compare, table

@@ -36,12 +36,12 @@ def draw_parameters(shapes: DataNode, *, crops: Sequence[CropGroup], augment: Au
     Args:
         shapes: int (2,) or (3,) per image on the CPU, height and width first.
         crops: the groups.
-        augment: probabilities and ranges, where a group does not override them.
+        augment: probabilities and ranges.
 
     Returns:
         One node per group, float32 (num, exact_parameters.COLUMNS) on the CPU.
     """
-    return [_draw_group(shapes, group, augment.of(group), f"group{index}") for index, group in enumerate(crops)]
+    return [_draw_group(shapes, group, augment, f"group{index}") for index, group in enumerate(crops)]
 
 
 def _draw_group(shapes: DataNode, group: CropGroup, augment: Augmentation, name: str) -> DataNode:

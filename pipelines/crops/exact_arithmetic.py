@@ -61,7 +61,7 @@ def _group(images: DataNode, rows: DataNode, group: CropGroup, augment: Augmenta
         levels = _blend(levels, *weights)
     drop = _per_crop(rows[:, p.GRAY], on_gpu)
     levels = levels * (1.0 - drop) + _gray(levels) * drop
-    return _finish(levels, rows, augment.of(group), half)
+    return _finish(levels, rows, augment, half)
 
 
 def _resized(images: DataNode, row: DataNode, size: int) -> DataNode:

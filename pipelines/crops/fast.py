@@ -42,9 +42,7 @@ def fast_crops(
     outputs = []
     for index in range(len(crops)):  # DALI's conversion of conditionals knows no zip(strict=True)
         rows, size = parameters[index], crops[index].size
-        made = [
-            _crop(images, rows[crop], size, augment.of(crops[index]), device, half) for crop in range(crops[index].num)
-        ]
+        made = [_crop(images, rows[crop], size, augment, device, half) for crop in range(crops[index].num)]
         outputs.append(fn.stack(*made, axis=0))
     return outputs
 

@@ -80,7 +80,7 @@ def torchvision_rows(
 
 
 def _draw(shape: Sequence[int], group: CropGroup, augment: Augmentation) -> Array:
-    row, augment = np.zeros(p.COLUMNS, np.float32), augment.of(group)
+    row = np.zeros(p.COLUMNS, np.float32)
     blank = torch.empty(()).expand(3, *shape[:2])  # only its shape is read
     scale = [group.min_scale, group.max_scale]
     row[p.TOP : p.WIDTH + 1] = transforms.RandomResizedCrop.get_params(blank, scale, [3 / 4, 4 / 3])

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pipelines.config import IMAGENET_CROPS, Augmentation, CropGroup, CropsBy, LoaderOptions
+from pipelines.config import IMAGENET_CROPS, Augmentation, CropsBy, LoaderOptions
+from pipelines.recipes import CROPS_WORD, Crops
+from pipelines.tags import Expert, Free, MayGrow, PerRank
+from swav_dali.config.words import PATH_OR_NONE
 from swav_dali.errors import ConfigError
 
 Precision = Literal["auto", "float32", "bfloat16"]
@@ -23,17 +26,18 @@ WandbMode = Literal["auto", "online", "offline", "off"]
 class DataConfig:
     """Shards, batch and crops."""
 
-    train: Path = Path("data/imagenet/train")
+    train: Free[Path] = Path("data/imagenet/train")
     """Shard set to train on, as written by `python -m shards build`."""
-    validation: Path | None = None
-    """Labelled shard set for the online kNN probe; none switches the probe off."""
-    batch_size: int = 64
+    validation: Annotated[Free[Path | None], PATH_OR_NONE] = None
+    """Labelled shard set for the online kNN probe; `none` switches the probe off."""
+    batch_size: PerRank[int] = 64
     """Images per step and rank; the global batch is this times the number of ranks."""
-    synthetic_images: int = 0
+    synthetic_images: Expert[int] = 0
     """Train on this many made-up images instead of shards, to time the model without a data path; 0 is off."""
-    crops: tuple[CropGroup, ...] = IMAGENET_CROPS
-    """Crop groups, one entry per size; codes come from the first group."""
-    augment: Augmentation = field(default_factory=Augmentation)
+    crops: Annotated[Crops, CROPS_WORD] = IMAGENET_CROPS
+    """Crops of every picture as NUMBERxSIZE in pixels, joined by +; codes come from the first group. Shares of the
+    picture's area follow an @: 2x224@0.14-1+6x96@0.05-0.14."""
+    augment: Expert[Augmentation] = field(default_factory=Augmentation)
     """Distortions drawn for every crop."""
     crops_by: CropsBy | Literal["auto"] = "auto"
     """`gpu` cuts and distorts on the GPU, `cpu` on CPU cores, both with torchvision's arithmetic; `dali` is DALI's own
@@ -63,7 +67,7 @@ class ModelConfig:
     """Prototypes K; the loss of a model that has learnt nothing is ln K."""
     sync_bn: Literal["off", "world", "node"] = "off"
     """BatchNorm statistics over one rank, over all ranks, or over the ranks of a node; CUDA only."""
-    channels_last: bool = True
+    channels_last: Expert[bool] = True
     """Keep convolutions in the memory order the pipeline writes."""
 
     def __post_init__(self) -> None:
@@ -81,9 +85,9 @@ class SwavConfig:
     """Softmax temperature of the predictions."""
     epsilon: float = 0.05
     """Entropy regulariser of the Sinkhorn codes; smaller is harder."""
-    sinkhorn_iterations: int = 3
+    sinkhorn_iterations: Expert[int] = 3
     """Rounds of row and column normalization; each is one all-reduce."""
-    assign_crops: tuple[int, ...] = (0, 1)
+    assign_crops: Expert[tuple[int, ...]] = (0, 1)
     """Crops whose codes the other crops predict."""
     queue_length: int = 0
     """Embeddings kept for the codes, over all ranks and per assigned crop; 0 is off."""
@@ -108,8 +112,8 @@ class SwavConfig:
 class OptimConfig:
     """SGD with LARC and the learning-rate table; the rate is not scaled by the batch."""
 
-    epochs: int = 100
-    """Length of the training."""
+    epochs: MayGrow[int] = 100
+    """Length of the training, in passes over the pictures."""
     base_lr: float = 4.8
     """Learning rate at the end of the warm-up; the reference pairs 4.8 with 4096 images a step, 0.6 with 256."""
     final_lr: float = 0.0048
@@ -118,11 +122,11 @@ class OptimConfig:
     """Epochs of linear warm-up."""
     start_lr: float = 0.3
     """Learning rate of the first step of the warm-up."""
-    momentum: float = 0.9
+    momentum: Expert[float] = 0.9
     """SGD momentum."""
     weight_decay: float = 1e-6
     """Weight decay, on every parameter as in the reference."""
-    trust_coefficient: float = 0.001
+    trust_coefficient: Expert[float] = 0.001
     """LARC's share of the weight norm that one step may move."""
 
     def __post_init__(self) -> None:
@@ -190,7 +194,7 @@ class KnnConfig:
     """Epochs between probes; the last epoch always probes."""
     neighbours: int = 20
     """Neighbours that vote."""
-    temperature: float = 0.07
+    temperature: Expert[float] = 0.07
     """Votes weigh exp(cosine / temperature)."""
     resize: int = 256
     """Short side after resizing, in pixels."""
@@ -213,9 +217,9 @@ class KnnConfig:
 class RunConfig:
     """One training run."""
 
-    name: str = "swav"
+    name: Free[str] = "swav"
     """Name of the run and of its folder."""
-    runs_dir: Path = Path("runs")
+    runs_dir: Free[Path] = Path("runs")
     """Folder that holds the run folders."""
     seed: int = 31
     """Seeds the weights, the order of the shards and, with the rank, the crops."""
@@ -223,18 +227,18 @@ class RunConfig:
     """`auto` is CUDA where there is one."""
     precision: Precision = "auto"
     """`auto` is bfloat16 autocast on CUDA devices that have it, float32 elsewhere."""
-    resume: Literal["auto", "never"] | Path = "auto"
+    resume: Free[Literal["auto", "never"] | Path] = "auto"
     """`auto` continues this run's newest complete checkpoint, `never` refuses to touch an existing run, a path
     names the checkpoint folder to continue from."""
-    deterministic: bool = False
+    deterministic: Expert[bool] = False
     """Only deterministic CUDA kernels, for bit-for-bit comparisons; the CPU needs no flag."""
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     swav: SwavConfig = field(default_factory=SwavConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
-    checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
-    log: LogConfig = field(default_factory=LogConfig)
-    knn: KnnConfig = field(default_factory=KnnConfig)
+    checkpoint: Free[CheckpointConfig] = field(default_factory=CheckpointConfig)
+    log: Free[LogConfig] = field(default_factory=LogConfig)
+    knn: Free[KnnConfig] = field(default_factory=KnnConfig)
 
     def __post_init__(self) -> None:
         """Check what concerns two sections: the crops assigned must be large crops that exist."""

@@ -6,12 +6,12 @@ import contextlib
 import gc
 from collections.abc import Iterator
 
+from swav_dali.config.saved import flatten
 from swav_dali.errors import TrainingError
 from swav_dali.evaluate.probe import KnnProbe
 from swav_dali.method.step import StepResult, train_step
 from swav_dali.ranks.ddp import share_buffers
 from swav_dali.run.checkpoint import prune_checkpoints, save_checkpoint
-from swav_dali.run.folder import flatten
 from swav_dali.run.parts import Run
 from swav_dali.watch.health import all_finite, health
 from swav_dali.watch.record import Local

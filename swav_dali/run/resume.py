@@ -9,12 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from swav_dali.config.saved import flatten
 from swav_dali.config.sections import RunConfig
 from swav_dali.errors import CheckpointError
 from swav_dali.method.queue import merge_queue_states
 from swav_dali.ranks.world import World, from_main
 from swav_dali.run.checkpoint import CheckpointMeta, find_checkpoints, load_meta, load_parts
-from swav_dali.run.folder import flatten, refuse_other_config
+from swav_dali.run.folder import refuse_other_config
 from swav_dali.run.parts import Run
 from swav_dali.watch.sinks.base import Event
 

@@ -18,6 +18,7 @@ from pipelines.config import resolve_crops_by
 from pipelines.loader import open_loader
 from pipelines.synthetic import SyntheticLoader
 from shards.tars.shardset import ShardSet, load_shard_set
+from swav_dali.config.saved import flatten
 from swav_dali.config.sections import RunConfig, SwavConfig
 from swav_dali.errors import ConfigError
 from swav_dali.evaluate.probe_data import open_probe
@@ -29,7 +30,7 @@ from swav_dali.ranks.abort import abort_together
 from swav_dali.ranks.ddp import wrap
 from swav_dali.ranks.device import autocast_dtype, prepare_device, threads_per_rank
 from swav_dali.ranks.world import World, process_group
-from swav_dali.run.folder import flatten, write_config
+from swav_dali.run.folder import write_config
 from swav_dali.run.loop import fit
 from swav_dali.run.parts import ModelParts, Run, Services
 from swav_dali.run.plan import TrainPlan

@@ -1,13 +1,12 @@
-"""What cannot be drawn or read is refused with its flag; what a group changes, and only that, is changed."""
+"""What cannot be drawn or read is refused with its flag."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
 import pytest
 
-from pipelines.config import Augmentation, CropGroup, GroupChanges, LoaderOptions, resolve_crops_by
+from pipelines.config import Augmentation, CropGroup, LoaderOptions, resolve_crops_by
 from pipelines.errors import PipelineError
 
 
@@ -43,17 +42,6 @@ def test_a_distortion_that_cannot_be_drawn_is_refused(fields: dict[str, Any]) ->
 def test_too_small_options_are_refused_with_their_flag(name: str) -> None:
     with pytest.raises(PipelineError, match=f"--data.loader.{name.replace('_', '-')}: too small, found -1"):
         LoaderOptions(**{name: -1})
-
-
-def test_a_group_changes_what_it_names_and_nothing_else() -> None:
-    changed = Augmentation(blur=0.4).of(group(changes=GroupChanges(blur=0.1, solarize=0.2)))
-    assert asdict(changed) == {**asdict(Augmentation()), "blur": 0.1, "solarize": 0.2}
-    assert Augmentation(blur=0.4).of(group()) == Augmentation(blur=0.4)
-
-
-def test_a_change_that_cannot_be_drawn_is_refused() -> None:
-    with pytest.raises(PipelineError, match="not a probability, found 2"):
-        Augmentation().of(group(changes=GroupChanges(gray=2.0)))
 
 
 def test_crops_are_left_to_the_gpu_where_there_is_one_and_never_where_there_is_none() -> None:

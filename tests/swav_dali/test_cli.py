@@ -31,12 +31,17 @@ def test_every_preset_is_valid_and_named_after_itself(name: str) -> None:
     assert parse([name]).name == name
 
 
-def test_options_reach_nested_values_and_single_crop_groups() -> None:
-    config = parse(["demo", "--optim.epochs", "3", "--data.crops.0.size", "48", "--data.augment.blur", "0"])
+def test_options_reach_nested_values_and_crops_are_one_word() -> None:
+    config = parse(["demo", "--optim.epochs", "3", "--data.crops", "2x48@0.3-1+4x32", "--data.augment.blur", "0"])
     assert config.optim.epochs == 3
-    assert config.data.crops[0].size == 48
-    assert config.data.crops[1] == load_preset("demo").data.crops[1]
+    assert [(group.num, group.size) for group in config.data.crops] == [(2, 48), (4, 32)]
     assert config.data.augment.blur == 0
+
+
+@pytest.mark.parametrize("word", ["none", "None"])
+def test_a_preset_s_validation_set_can_be_taken_away(word: str) -> None:
+    assert parse(["demo", "--data.validation", word]).data.validation is None
+    assert parse(["demo", "--data.validation", "here"]).data.validation == Path("here")
 
 
 @pytest.mark.parametrize(
@@ -47,7 +52,8 @@ def test_options_reach_nested_values_and_single_crop_groups() -> None:
         (["demo", "--optim.epochs", "many"], ["--optim.epochs", "many"]),
         (["demo", "--optim.warmup-epochs", "99"], ["--optim.warmup-epochs", "99", "--optim.epochs"]),
         (["demo", "--swav.assign-crops", "0", "5"], ["--swav.assign-crops", "(0, 5)", "0 to 1"]),
-        (["demo", "--data.crops.0.min-scale", "2"], ["--data.crops", "min_scale"]),
+        (["demo", "--data.crops", "2x64@2-3"], ["--data.crops", "[2.0, 3.0]"]),
+        (["demo", "--data.crops", "2x64,4x32"], ["--data.crops", "2x64,4x32", "2x224+6x96"]),
         (["demo", "--name", "../up"], ["--name", "../up"]),
     ],
 )

@@ -17,9 +17,7 @@ ROOT = Path(__file__).parents[2]
 
 TINY = {
     "--data.batch-size": "4",
-    "--data.crops.0.size": "32",
-    "--data.crops.1.size": "16",
-    "--data.crops.1.num": "2",
+    "--data.crops": "2x32@0.3-1+2x16@0.08-0.3",
     "--data.loader.threads": "1",
     "--model.hidden-dim": "16",
     "--model.embedding-dim": "8",
