@@ -25,7 +25,7 @@ def first_version() -> dict[str, Any]:
 
 
 def now(**changes: Any) -> dict[str, Any]:
-    fields = {"crops": CROPS, "augment": AUGMENT, "options": LoaderOptions(threads=3), **changes}
+    fields = {"crops": CROPS, "augment": AUGMENT, "options": LoaderOptions(threads=3, precision="float32"), **changes}
     same = {
         key: value for key, value in first_version().items() if key not in ("crops", "augment", "options", "quality")
     }
@@ -41,7 +41,7 @@ def test_a_position_of_the_first_version_is_that_of_the_same_settings_today() ->
     [
         ({"crops": CROPS[:1]}, r"crops 2x32@0\.3-1\+2x16@0\.08-0\.3 -> 2x32@0\.3-1;"),
         ({"augment": replace(AUGMENT, std=(0.1, 0.2, 0.3))}, r"augment\.std \[0\.228, .* -> \[0\.1"),
-        ({"options": LoaderOptions(shuffle_pool=9)}, r"options\.shuffle_pool 4096 -> 9"),
+        ({"options": LoaderOptions(shuffle_pool=9, precision="float32")}, r"options\.shuffle_pool 4096 -> 9"),
     ],
 )
 def test_what_differs_from_it_is_named(changes: dict[str, Any], said: str) -> None:
@@ -65,4 +65,4 @@ def test_an_option_that_a_state_does_not_know_has_the_value_its_version_behaved_
 
 def test_options_that_change_no_bit_are_not_part_of_it() -> None:
     assert "options.threads" not in now()
-    assert now(options=LoaderOptions(use_mmap=False, on_error="skip")) == now()
+    assert now(options=LoaderOptions(use_mmap=False, on_error="skip", precision="float32")) == now()

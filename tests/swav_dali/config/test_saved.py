@@ -27,7 +27,8 @@ def saved_by_the_first_version() -> dict[str, Any]:
 
 def the_same_run(*more: str) -> dict[str, Any]:
     options = {**training.TINY, "--optim.epochs": "3", "--data.loader.threads": "7", "--name": "elsewhere"}
-    return flatten(parse(["demo", *(word for pair in options.items() for word in pair), *more]))
+    chosen = {"device": "cpu", "precision": "float32", "data.crops_by": "cpu", "data.loader.precision": "float32"}
+    return {**flatten(parse(["demo", *(word for pair in options.items() for word in pair), *more])), **chosen}
 
 
 def test_a_run_of_the_first_version_goes_on() -> None:
