@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import contextlib
 import io
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import NoReturn
 
 import tyro
 
 from swav_dali.config.presets import load_preset, preset_lines
 from swav_dali.config.sections import RunConfig
-from swav_dali.errors import ConfigError
+from swav_dali.errors import ConfigError, Stopped
 
 _USAGE = """Pretrain with SwAV.
 
@@ -33,16 +35,38 @@ examples:
 
 
 def main() -> int:
-    """Train as `sys.argv` says; the exit code of train.py."""
+    """Train as `sys.argv` says; the exit code of train.py, 75 after SIGTERM or SIGUSR1."""
     arguments = sys.argv[1:]
     if arguments and arguments[0] in ("-h", "--help"):
         print(_USAGE.format(presets="\n  ".join(preset_lines())))
         return 0
     config = parse(arguments)
-    from swav_dali.run.trainer import train
+    try:
+        with _leaving_while_importing():
+            from swav_dali.run.trainer import train
 
-    train(config)
+            train(config)
+    except Stopped as stop:
+        print(stop, file=sys.stderr)
+        return Stopped.EXIT_CODE
     return 0
+
+
+@contextlib.contextmanager
+def _leaving_while_importing() -> Iterator[None]:
+    """SIGTERM and SIGUSR1 are answered with a line from the first second; `train` takes over once it runs."""
+
+    def leave(number: int, _frame: object) -> NoReturn:
+        raise Stopped(f"{signal.Signals(number).name} before the first step: nothing to save")
+
+    for number in (signal.SIGTERM, signal.SIGUSR1):
+        signal.signal(number, leave)
+    try:
+        yield
+    except Stopped:
+        for number in (signal.SIGTERM, signal.SIGUSR1):  # torchrun sends one more on its way out
+            signal.signal(number, signal.SIG_IGN)
+        raise
 
 
 def parse(arguments: Sequence[str]) -> RunConfig:

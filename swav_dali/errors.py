@@ -15,3 +15,19 @@ class CheckpointError(UserError):
 
 class TrainingError(UserError):
     """A training that cannot go on, for instance because its loss is no longer finite."""
+
+
+class Stopped(Exception):  # noqa: N818 (nothing went wrong)
+    """The run leaves because it was asked to, by SIGTERM or SIGUSR1, and can be continued.
+
+    Attributes:
+        is_shared: every rank raises this after the same step, so none has to be told.
+    """
+
+    EXIT_CODE = 75
+    """sysexits' "temporary failure, try again": no other ending of a run has it, so that a batch system may requeue."""
+
+    def __init__(self, text: str, *, is_shared: bool = False) -> None:
+        """`text` is one line for the user."""
+        self.is_shared = is_shared
+        super().__init__(text)

@@ -8,6 +8,7 @@ no exception. A rank that is killed outright writes nothing: torchrun and srun e
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import threading
@@ -15,11 +16,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch.distributed as dist
 
 from shards.errors import UserError
+from swav_dali.errors import Stopped
 from swav_dali.ranks.world import World
 
 if TYPE_CHECKING:
@@ -49,7 +52,9 @@ def abort_together(world: World) -> Iterator[None]:
     except Exception as error:
         is_over.set()
         watcher.join()
-        _tell(store, world, f"rank {world.rank}: {_text(error)}")
+        _write_error_file(_text(error))
+        if not (isinstance(error, Stopped) and error.is_shared):
+            _tell(store, world, f"{_code(error)} rank {world.rank}: {_text(error)}")
         raise
     finally:
         is_over.set()
@@ -90,9 +95,28 @@ def _end_later(message: str) -> None:
 
 
 def _end(message: str) -> None:
-    print(f"error: {message}", file=sys.stderr, flush=True)
-    os._exit(EXIT_CODE)
+    """`message` begins with the exit code."""
+    code, _, text = message.partition(" ")
+    _write_error_file(text)
+    print(f"error: {text}", file=sys.stderr, flush=True)
+    os._exit(int(code))
+
+
+def _write_error_file(text: str) -> None:
+    """Tell torchrun, if it started this process, what to repeat at the end of its own report."""
+    path = os.environ.get("TORCHELASTIC_ERROR_FILE")
+    if not path:
+        return
+    extra = {"py_callstack": text, "timestamp": str(int(time.time()))}
+    try:
+        Path(path).write_text(json.dumps({"message": {"message": text, "extraInfo": extra}}), encoding="utf-8")
+    except OSError as failure:  # the message itself has been printed
+        print(f"warning: torchrun's error file cannot be written: {failure}", file=sys.stderr)
+
+
+def _code(error: Exception) -> int:
+    return Stopped.EXIT_CODE if isinstance(error, Stopped) else EXIT_CODE
 
 
 def _text(error: Exception) -> str:
-    return str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+    return str(error) if isinstance(error, UserError | Stopped) else f"{type(error).__name__}: {error}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Literal
 
 import torch.distributed as dist
@@ -31,7 +32,11 @@ def wrap(model: nn.Module, world: World, *, sync_bn: Literal["off", "world", "no
         group = dist.group.WORLD if sync_bn == "world" else _node_group(world)
         nn.SyncBatchNorm.convert_sync_batchnorm(model, process_group=group)
     device_ids = [world.device] if world.device.type == "cuda" else None
-    return DistributedDataParallel(model, device_ids=device_ids, broadcast_buffers=False, gradient_as_bucket_view=True)
+    with warnings.catch_warnings():  # the successor's name is not known to torch 2.9
+        warnings.filterwarnings("ignore", ".*broadcast_buffers.* is deprecated", FutureWarning)
+        return DistributedDataParallel(
+            model, device_ids=device_ids, broadcast_buffers=False, gradient_as_bucket_view=True
+        )
 
 
 def share_buffers(model: nn.Module) -> None:

@@ -6,6 +6,7 @@ else is told. The collectives do nothing without a process group, so the maths r
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -19,6 +20,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from swav_dali.errors import ConfigError
+from swav_dali.ranks.meeting import meet
 
 T = TypeVar("T")
 _TORCHRUN = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
@@ -93,12 +95,13 @@ def process_group(world: World, timeout_seconds: float = 1800.0) -> Iterator[Non
         yield
         return
     is_cuda = world.device.type == "cuda"
+    timeout = timedelta(seconds=timeout_seconds)
     dist.init_process_group(
         "nccl" if is_cuda else "gloo",
-        init_method=world.rendezvous,
+        store=meet(world.rendezvous, rank=world.rank, size=world.size, timeout=timeout),
         rank=world.rank,
         world_size=world.size,
-        timeout=timedelta(seconds=timeout_seconds),
+        timeout=timeout,
         device_id=world.device if is_cuda else None,
     )
     try:
@@ -115,12 +118,15 @@ def sum_over_ranks(tensor: Tensor) -> Tensor:
 
 
 def from_main(value: T) -> T:
-    """Rank 0's `value` on every rank; collective. Only what pickles."""
+    """Rank 0's `value` on every rank; collective. Only what JSON can say, so that nothing is ever unpickled."""
     if not dist.is_initialized():
         return value
-    box = [value]
-    dist.broadcast_object_list(box, src=0)
-    return box[0]
+    store = dist.distributed_c10d._get_default_store()
+    number = store.add(f"from-main/asked/{dist.get_rank()}", 1)
+    if dist.get_rank() == 0:
+        store.set(f"from-main/{number}", json.dumps(value))
+    answer: T = json.loads(store.get(f"from-main/{number}"))
+    return answer
 
 
 def barrier() -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import gc
 from collections.abc import Iterator
+from typing import NoReturn
 
 from swav_dali.config.saved import flatten
-from swav_dali.errors import TrainingError
+from swav_dali.errors import Stopped, TrainingError
 from swav_dali.evaluate.probe import KnnProbe
 from swav_dali.method.step import StepResult, train_step
 from swav_dali.ranks.ddp import share_buffers
@@ -22,7 +23,7 @@ _GC_STEPS = 1000  # a collection costs tens of milliseconds: all ranks pay it on
 
 def fit(run: Run) -> None:
     """Train until the plan's last step; every rank calls it."""
-    with _collecting_by_hand():
+    with _collecting_by_hand(), run.leaving.loop(run.clock.step):
         if run.services.probe is not None:
             _measure_floors(run, run.services.probe)
         while run.clock.step < run.plan.total_steps:
@@ -46,10 +47,13 @@ def _train_epoch(run: Run) -> None:
         )
         run.clock.step += 1
         watch.step(result.loss, images=loader.batch_size, replaced=batch.replaced, step=run.clock.step)
-        if run.plan.log_is_due(run.clock.step):
+        is_leaving = run.leaving.is_due(run.clock.step) and run.clock.step < run.plan.total_steps
+        if run.plan.log_is_due(run.clock.step) or is_leaving:
             _log(run, result)
-        if run.plan.step_checkpoint_is_due(run.clock.step):
-            _save(run)
+        if run.plan.step_checkpoint_is_due(run.clock.step) or is_leaving:
+            _save(run, epochs_ended=(run.clock.step - 1) // run.plan.steps_per_epoch)
+        if is_leaving:
+            _leave(run)
         if run.clock.step % _GC_STEPS == 0:
             gc.collect()
 
@@ -61,7 +65,13 @@ def _end_epoch(run: Run) -> None:
         top1 = probe.measure(run.parts.model.features)
         run.services.watch.record({**_place(run), "knn_top1": top1, **probe.floors})
     if run.plan.epoch_checkpoint_is_due(run.epoch):
-        _save(run)
+        _save(run, epochs_ended=run.epoch)
+
+
+def _leave(run: Run) -> NoReturn:
+    text = f"{run.leaving.asked_by}: the run leaves after step {run.clock.step}, start it again to continue"
+    run.services.watch.event(Event("stop", run.clock.step, text))
+    raise Stopped(text, is_shared=True)
 
 
 def _measure_floors(run: Run, probe: KnnProbe) -> None:
@@ -80,7 +90,7 @@ def _log(run: Run, result: StepResult) -> None:
     watch.log(window, step=run.clock.step, figures=figures)
 
 
-def _save(run: Run) -> None:
+def _save(run: Run, *, epochs_ended: int) -> None:
     if not all_finite(run.parts.model.parameters()):
         raise TrainingError(
             "the weights are not finite, so no checkpoint is written",
@@ -91,7 +101,7 @@ def _save(run: Run) -> None:
         folder = save_checkpoint(
             run.config.folder / "checkpoints",
             step=run.clock.step,
-            epoch=run.epoch,
+            epoch=epochs_ended,
             shared=run.shared(),
             per_rank=run.per_rank(),
             config=flatten(run.config),

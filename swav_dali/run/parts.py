@@ -19,6 +19,7 @@ from swav_dali.method.larc import Larc
 from swav_dali.method.queue import FeatureQueue
 from swav_dali.method.step import StepOptions
 from swav_dali.model.net import SwavNet
+from swav_dali.ranks.leaving import Leaving
 from swav_dali.ranks.world import World
 from swav_dali.run.checkpoint import Stateful
 from swav_dali.run.plan import TrainPlan
@@ -90,6 +91,7 @@ class Run:
     parts: ModelParts
     services: Services
     versions: dict[str, str]
+    leaving: Leaving = field(default_factory=Leaving)
     clock: Clock = field(default_factory=Clock)
 
     def shared(self) -> dict[str, Stateful]:

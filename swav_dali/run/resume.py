@@ -34,13 +34,18 @@ def find_start(config: RunConfig, world: World) -> Start | None:
     Raises:
         CheckpointError: --resume never on a run that exists, a path that is no checkpoint, or other options.
     """
-    folder = from_main(_choose_folder(config) if world.is_main else None)
-    if folder is None:
+    chosen = from_main(_name(_choose_folder(config)) if world.is_main else None)
+    if chosen is None:
         return None
+    folder = Path(chosen)
     start = Start(folder, load_meta(folder))
     world_changed = start.meta.world_size != world.size
     refuse_other_config(start.meta.config, flatten(config), where=folder, world_changed=world_changed)
     return start
+
+
+def _name(folder: Path | None) -> str | None:
+    return None if folder is None else str(folder)
 
 
 def _choose_folder(config: RunConfig) -> Path | None:

@@ -29,8 +29,10 @@ from swav_dali.model.net import SwavNet
 from swav_dali.ranks.abort import abort_together
 from swav_dali.ranks.ddp import wrap
 from swav_dali.ranks.device import autocast_dtype, prepare_device, threads_per_rank
+from swav_dali.ranks.leaving import Leaving, leave_together
 from swav_dali.ranks.world import World, process_group
 from swav_dali.run.folder import write_config
+from swav_dali.run.lock import hold_run
 from swav_dali.run.loop import fit
 from swav_dali.run.parts import ModelParts, Run, Services
 from swav_dali.run.plan import TrainPlan
@@ -54,14 +56,16 @@ def train(config: RunConfig) -> None:
     """
     world = World.detect(config.device)
     config = _resolved(config, world)
-    with process_group(world), abort_together(world), ExitStack() as stack:
+    with process_group(world), abort_together(world), leave_together(world) as leaving, ExitStack() as stack:
         prepare_device(world.device, deterministic=config.deterministic)
+        if world.is_main:
+            stack.enter_context(hold_run(config.folder))
         start = find_start(config, world)
         if start is not None and start.meta.epoch >= config.optim.epochs:
             if world.is_main:
                 say_complete(config.folder, start.folder)
             return
-        run = _open_run(config, world, start, stack)
+        run = _open_run(config, world, start, leaving, stack)
         fit(run)
         run.services.watch.event(Event("end", run.clock.step, summarize(config.folder)))
 
@@ -90,7 +94,7 @@ def _pixels(config: RunConfig, world: World) -> PixelPrecision:
     return asked
 
 
-def _open_run(config: RunConfig, world: World, start: Start | None, stack: ExitStack) -> Run:
+def _open_run(config: RunConfig, world: World, start: Start | None, leaving: Leaving, stack: ExitStack) -> Run:
     torch.manual_seed(config.seed)
     shards = None if config.data.synthetic_images else _load_shards(config)
     loader = stack.enter_context(closing(_open_loader(config, shards, world)))
@@ -109,10 +113,11 @@ def _open_run(config: RunConfig, world: World, start: Start | None, stack: ExitS
         parts=_make_parts(config, world),
         services=Services(loader=loader, probe=probe, watch=Watch(world)),
         versions=_versions(),
+        leaving=leaving,
     )
     resumed = None if start is None else continue_run(run, start)
     watch = run.services.watch
-    watch.sinks = stack.enter_context(closing(SinkGroup(_open_sinks(run, is_new=start is None))))
+    watch.sinks = stack.enter_context(SinkGroup(_open_sinks(run, is_new=start is None)))
     watch.event(Event("start", run.clock.step, _headline(run, shards)))
     if resumed is not None:
         watch.event(resumed)

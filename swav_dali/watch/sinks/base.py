@@ -1,7 +1,8 @@
 """What a sink is, and the fan-out the trainer writes to.
 
 A sink that cannot start is an error of its constructor; one that fails mid-run is dropped with a warning,
-because a full disk on a dashboard must not cost the training.
+because a full disk on a dashboard must not cost the training. One that can wait for better times, as metrics.jsonl
+does, stays and says so with a `SinkNotice`.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from shards.errors import UserError
+
 Value = float | int | str
 Record = Mapping[str, Value]
 """One log step's figures; always with `step` and `epoch`. The README lists the other keys."""
@@ -18,9 +21,9 @@ Record = Mapping[str, Value]
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened once: a start, a resume, a checkpoint, a warning, the end."""
+    """Something that happened once: a start, a resume, a checkpoint, a warning, a stop asked for, the end."""
 
-    kind: Literal["start", "resume", "checkpoint", "warning", "end"]
+    kind: Literal["start", "resume", "checkpoint", "warning", "stop", "end"]
     step: int
     text: str
 
@@ -32,7 +35,11 @@ class Sink(Protocol):
 
     def event(self, event: Event) -> None: ...
 
-    def close(self) -> None: ...
+    def close(self, *, failed: bool = False) -> None: ...
+
+
+class SinkNotice(Exception):  # noqa: N818 (the sink goes on)
+    """Raised by a sink that keeps what it was given and goes on; every sink is told its text as a warning."""
 
 
 class SinkGroup:
@@ -53,20 +60,39 @@ class SinkGroup:
         self._step = event.step
         self._tell_each(lambda sink: sink.event(event))
 
-    def close(self) -> None:
-        """Close every sink."""
-        for sink in self._sinks:
+    def __enter__(self) -> SinkGroup:
+        """Itself."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        """Close every sink; those that show how a run ended are told whether it failed."""
+        self.close(failed=error is not None)
+
+    def close(self, *, failed: bool = False) -> None:
+        """Close every sink.
+
+        Raises:
+            UserError: a sink has lost something that nothing else keeps; the other sinks are closed first.
+        """
+        sinks, self._sinks = self._sinks, []
+        lost: UserError | None = None
+        for sink in sinks:
             try:
-                sink.close()
+                sink.close(failed=failed)
+            except UserError as failure:
+                lost = lost or failure
             except Exception as failure:
                 warnings.warn(f"{type(sink).__name__} did not close: {failure}", stacklevel=2)
-        self._sinks = []
+        if lost is not None:
+            raise lost
 
     def _tell_each(self, tell: Callable[[Sink], None]) -> None:
         failures = list[str]()
         for sink in list(self._sinks):
             try:
                 tell(sink)
+            except SinkNotice as notice:
+                failures.append(str(notice))
             except Exception as failure:
                 self._sinks.remove(sink)
                 failures.append(f"{type(sink).__name__} failed and is switched off: {failure}")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -11,12 +13,21 @@ from swav_dali.watch.record import shown
 from swav_dali.watch.sinks.base import Event, Record
 
 
+class _PipeConsole(Console):
+    """rich ends the process when the reader of its pipe has gone; a training goes on without words."""
+
+    def on_broken_pipe(self) -> None:
+        with Path(os.devnull).open("w") as nowhere:  # or Python's own flush at the end fails once more
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+        raise BrokenPipeError("no one reads standard output any more")
+
+
 class ConsoleSink:
     """Writes to standard output; the bar counts steps."""
 
     def __init__(self, *, total_steps: int, start_step: int, epochs: int) -> None:
         """Show progress towards `total_steps` from `start_step` on."""
-        self._console = Console(highlight=False, soft_wrap=True)
+        self._console = _PipeConsole(highlight=False, soft_wrap=True)
         self._epochs = epochs
         self._total = total_steps
         self._progress = _progress(self._console) if sys.stdout.isatty() else None
@@ -39,7 +50,7 @@ class ConsoleSink:
         prefix = "warning: " if event.kind == "warning" else ""
         self._console.print(prefix + event.text, markup=False)
 
-    def close(self) -> None:
+    def close(self, *, failed: bool = False) -> None:
         """Take the bar down."""
         if self._progress is not None:
             self._progress.stop()

@@ -1,17 +1,24 @@
 """metrics.jsonl and events.jsonl: one JSON object a line, flushed as written.
 
 Resuming at step s drops the records after s, which the resumed run writes again: a step stands once in the file.
+metrics.jsonl is the truth, so it is never given up: what a full disk refuses is kept and tried again, and half a line
+never stays in the file.
 """
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import os
 import time
 from dataclasses import asdict
 from pathlib import Path
 
-from swav_dali.watch.sinks.base import Event, Record
+from swav_dali.errors import TrainingError
+from swav_dali.watch.sinks.base import Event, Record, SinkNotice
+
+CLOSE_SECONDS = 30.0
 
 
 class JsonlSink:
@@ -21,41 +28,116 @@ class JsonlSink:
         """Open both files; records of steps after `resume_step` are removed first.
 
         Raises:
-            OSError: the folder cannot be written.
+            TrainingError: the folder cannot be written.
         """
         path = folder / "metrics.jsonl"
-        _rewrite(path, [line for line in read_lines(path) if json.loads(line)["step"] <= resume_step])
-        self._metrics = path.open("a", encoding="utf-8")
-        self._events = (folder / "events.jsonl").open("a", encoding="utf-8")
+        self._folder = folder
+        self._full_since: float | None = None
+        try:
+            _rewrite(path, [line for line in read_lines(path) if _step(line) <= resume_step])
+            self._metrics = _Lines(path)
+            self._events = _Lines(folder / "events.jsonl")
+        except OSError as error:
+            raise TrainingError("the run folder cannot be written", where=folder, found=error) from error
 
     def record(self, record: Record) -> None:
-        """Append one line to metrics.jsonl."""
-        self._metrics.write(json.dumps(record) + "\n")
-        self._metrics.flush()
+        """Append one line to metrics.jsonl; raises SinkNotice when writing stops or works again."""
+        self._metrics.waiting.append(json.dumps(record).encode() + b"\n")
+        self._flush()
 
     def event(self, event: Event) -> None:
-        """Append one line, with the wall clock, to events.jsonl."""
-        self._events.write(json.dumps({"time": round(time.time(), 3), **asdict(event)}) + "\n")
-        self._events.flush()
+        """Append one line, with the wall clock, to events.jsonl; raises SinkNotice as `record` does."""
+        self._events.waiting.append(json.dumps({"time": round(time.time(), 3), **asdict(event)}).encode() + b"\n")
+        self._flush()
 
-    def close(self) -> None:
-        """Close both files."""
+    def close(self, *, failed: bool = False) -> None:
+        """Write what is left and close both files.
+
+        Raises:
+            TrainingError: the disk stayed full for another CLOSE_SECONDS; says how many lines are lost.
+        """
+        until = time.monotonic() + CLOSE_SECONDS
+        while (failure := self._write()) and time.monotonic() < until:
+            time.sleep(0.5)
         self._metrics.close()
         self._events.close()
+        if failure:
+            raise TrainingError("lines could not be written", where=self._folder, found=self._count(), fix=str(failure))
+
+    def _flush(self) -> None:
+        count, failure = self._count(), self._write()
+        if failure and self._full_since is None:
+            self._full_since = time.monotonic()
+            raise SinkNotice(f"{self._folder} cannot be written, its lines are kept and tried again: {failure}")
+        if not failure and self._full_since is not None:
+            seconds, self._full_since = time.monotonic() - self._full_since, None
+            raise SinkNotice(f"{self._folder} is written again after {seconds:.1f} s, caught up with {count}")
+
+    def _write(self) -> OSError | None:
+        return self._metrics.write() or self._events.write()
+
+    def _count(self) -> str:
+        return f"{len(self._metrics.waiting)} line(s) of metrics.jsonl and {len(self._events.waiting)} of events.jsonl"
+
+
+class _Lines:
+    """One file, and the lines that the disk has not taken yet."""
+
+    def __init__(self, path: Path) -> None:
+        self.waiting: list[bytes] = []
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        self._size = _whole_lines(path)
+        os.ftruncate(self._file, self._size)
+
+    def write(self) -> OSError | None:
+        """Write what waits, whole lines or nothing."""
+        while self.waiting:
+            line = self.waiting[0]
+            try:
+                if os.pwrite(self._file, line, self._size) != len(line):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            except OSError as failure:
+                with contextlib.suppress(OSError):  # the next try writes over the half line
+                    os.ftruncate(self._file, self._size)
+                return failure
+            self._size += len(self.waiting.pop(0))
+        return None
+
+    def close(self) -> None:
+        os.close(self._file)
 
 
 def read_lines(path: Path) -> list[str]:
-    """The complete lines of a JSONL file; a line cut by a crash is left out, a missing file is empty."""
+    """The lines of a JSONL file that are JSON objects: others, cut or damaged, are left out; no file is empty."""
     if not path.exists():
         return []
-    lines = path.read_text(encoding="utf-8").split("\n")[:-1]
-    return [line for line in lines if line.startswith("{") and line.endswith("}")]
+    return [line.decode() for line in path.read_bytes().split(b"\n")[:-1] if _is_object(line)]
+
+
+def _is_object(line: bytes) -> bool:
+    try:
+        return isinstance(json.loads(line.decode()), dict)
+    except ValueError:
+        return False
+
+
+def _step(line: str) -> float:
+    step = json.loads(line).get("step")
+    return step if isinstance(step, int) else float("inf")
+
+
+def _whole_lines(path: Path) -> int:
+    """Bytes up to the last line end; what a killed process left behind it is no line."""
+    return path.read_bytes().rfind(b"\n") + 1
 
 
 def _rewrite(path: Path, lines: list[str]) -> None:
     temporary = path.with_suffix(".tmp")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.writelines(line + "\n" for line in lines)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            file.writelines(line + "\n" for line in lines)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

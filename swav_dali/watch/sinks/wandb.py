@@ -62,9 +62,9 @@ class WandbSink:
         """Keep the newest event of each kind in the run's summary."""
         self._run.summary[f"event/{event.kind}"] = event.text
 
-    def close(self) -> None:
-        """Flush and end the wandb run."""
-        self._run.finish()
+    def close(self, *, failed: bool = False) -> None:
+        """Flush and end the wandb run, as failed or finished."""
+        self._run.finish(exit_code=int(failed))
 
 
 def login_is_found() -> bool:
