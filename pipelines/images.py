@@ -14,7 +14,7 @@ from pipelines.batch import ImageBatch
 from pipelines.config import LoaderOptions
 from pipelines.graph import DaliDevice, dali_device, decode, device_id
 from pipelines.reading.guard import guarded
-from pipelines.reading.reader import ReadPlan, exchange, parse_ids, parse_labels, plan_reading, read
+from pipelines.reading.reader import ReadPlan, exchange, ids_of, labels_of, parse_names, plan_reading, read
 from pipelines.streaming.resilient import Made, ResilientStream, Slots, StreamPlan
 from pipelines.streaming.tensors import as_tensor
 from shards.tars.shardset import ShardSet
@@ -121,11 +121,12 @@ class ImageLoader:
         images, digits, source = made.outputs
         kept = [place for place in range(count) if place not in made.replaced]
         chosen = slice(count) if len(kept) == count else kept  # a slice copies nothing
-        labels = parse_labels(as_tensor(digits), is_labelled=self._reading.is_labelled)
+        names = parse_names(as_tensor(source))
+        labels = labels_of(self._reading, as_tensor(digits), names)
         return ImageBatch(
             images=as_tensor(images).permute(0, 3, 1, 2)[chosen],
             labels=labels[chosen],
-            sample_ids=parse_ids(as_tensor(source))[chosen],
+            sample_ids=ids_of(names)[chosen],
         )
 
 

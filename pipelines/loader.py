@@ -20,7 +20,7 @@ from pipelines.config import Augmentation, CropGroup, CropsBy, LoaderOptions
 from pipelines.fingerprint import refuse_other, settings_of
 from pipelines.graph import CropPlan, dali_device, device_id, training_pipeline
 from pipelines.reading.position import EpochPosition
-from pipelines.reading.reader import parse_ids, parse_labels, plan_reading
+from pipelines.reading.reader import ids_of, labels_of, parse_names, plan_reading
 from pipelines.reading.seeds import stream_seeds
 from pipelines.reading.steps import native_batches, steps_per_epoch
 from pipelines.streaming.resilient import Made, ResilientStream, Slots, StreamPlan
@@ -201,10 +201,11 @@ class DaliLoader(EpochPosition):
 
     def _batch(self, made: Made) -> MultiCropBatch:
         *groups, digits, source = made.outputs
+        names = parse_names(as_tensor(source))
         return MultiCropBatch(
             groups=tuple(crop_view(group, self._dtype) for group in groups),
-            labels=parse_labels(as_tensor(digits), is_labelled=self._layout.shards.is_labelled),
-            sample_ids=parse_ids(as_tensor(source)),
+            labels=labels_of(self._layout.shards, as_tensor(digits), names),
+            sample_ids=ids_of(names),
             replaced=tuple(made.replaced.values()),
         )
 

@@ -18,11 +18,13 @@ from nvidia.dali.data_node import DataNode
 from torch import Tensor
 
 from pipelines.config import LoaderOptions
+from pipelines.errors import PipelineError
+from shards.tars.sample_name import SampleName, parse_sample_name
 from shards.tars.shardset import ShardSet
 
 READER = "reader"
 IMAGE_SUFFIXES = "jpg;jpeg;png;webp;bmp;tif;tiff"
-_LABEL_DIGITS = 8
+_LABEL_DIGITS = 20  # as many as `shards` accepts; other tools write zeros before and a line's end behind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +33,8 @@ class ReadPlan:
 
     Attributes:
         paths, index_paths: tars and their indices, in manifest order.
-        is_labelled: whether samples have a `cls` member.
+        is_labelled: whether samples have a label.
+        has_label_members: whether it is in a `cls` member; the index's names hold it otherwise.
         rank, world_size: the part of this rank.
         seed: of the shuffle pool; differs between ranks.
         shuffle_seed: of the order of the tars; the same on all ranks. None reads in order, without a pool.
@@ -42,6 +45,7 @@ class ReadPlan:
     paths: tuple[str, ...]
     index_paths: tuple[str, ...]
     is_labelled: bool
+    has_label_members: bool
     rank: int
     world_size: int
     seed: int
@@ -59,6 +63,7 @@ def plan_reading(
         paths=tuple(_where(shard.tar, options.tars_at) for shard in shards.shards),
         index_paths=tuple(str(shard.idx) for shard in shards.shards),
         is_labelled=shards.is_labelled,
+        has_label_members=shards.is_labelled and shards.has_label_members,
         rank=rank,
         world_size=world_size,
         seed=seed,
@@ -74,7 +79,7 @@ def _where(tar: Path, elsewhere: str | None) -> str:
 
 
 def read(plan: ReadPlan) -> tuple[DataNode, DataNode, DataNode]:
-    """Encoded image, uint8 (bytes,); label digits, uint8 (8,), zeros if unlabelled; source, uint8 (longest,).
+    """Encoded image, uint8 (bytes,); label digits, uint8 (20,), zeros if unlabelled; source, uint8 (longest,).
 
     The source is DALI's `tar:offset:member`, padded with zeros.
     """
@@ -90,7 +95,7 @@ def members(plan: ReadPlan) -> list[DataNode]:
     parts: Any = fn.readers.webdataset(
         paths=list(plan.paths),
         index_paths=list(plan.index_paths),
-        ext=[IMAGE_SUFFIXES, "cls"] if plan.is_labelled else [IMAGE_SUFFIXES],
+        ext=[IMAGE_SUFFIXES, "cls"] if plan.has_label_members else [IMAGE_SUFFIXES],
         missing_component_behavior="error",
         shard_id=plan.rank,
         num_shards=plan.world_size,
@@ -104,7 +109,7 @@ def members(plan: ReadPlan) -> list[DataNode]:
         dont_use_mmap=not plan.use_mmap,
         name=READER,
     )
-    return list(parts) if plan.is_labelled else [parts]
+    return list(parts) if plan.has_label_members else [parts]
 
 
 def exchange(
@@ -123,12 +128,13 @@ def exchange(
 
 
 def parse_labels(digits: Tensor, *, is_labelled: bool) -> Tensor:
-    """ASCII digits padded with zeros, uint8 (batch, 8), to int64 (batch,); -1 where there are no labels."""
+    """ASCII digits padded with zeros, uint8 (batch, 20), to int64 (batch,); -1 where there are no labels."""
     if not is_labelled:
         return torch.full((len(digits),), -1)
     value = torch.zeros(len(digits), dtype=torch.int64)
     for column in digits.to(torch.int64).unbind(1):
-        value = torch.where(column > 0, value * 10 + column - ord("0"), value)
+        is_digit = (column >= ord("0")) & (column <= ord("9"))  # other tools end the line
+        value = torch.where(is_digit, value * 10 + column - ord("0"), value)
     return value
 
 
@@ -138,7 +144,31 @@ def parse_source(row: bytes) -> tuple[str, int, str]:
     return tar, int(offset), member
 
 
-def parse_ids(sources: Tensor) -> Tensor:
-    """Sample numbers, int64 (batch,), from sources, uint8 (batch, longest): members are named NUMBER.suffix."""
-    members = [parse_source(row.tobytes())[2] for row in sources.numpy()]
-    return torch.tensor([int(member.split(".", 1)[0]) for member in members])
+def parse_names(sources: Tensor) -> list[SampleName]:
+    """What the index says of each sample, from sources, uint8 (batch, longest).
+
+    Raises:
+        PipelineError: a name holds no number, as in indices that other tools wrote.
+    """
+    return [_parse_name(row.tobytes()) for row in sources.numpy()]
+
+
+def ids_of(names: Sequence[SampleName]) -> Tensor:
+    """Sample numbers, int64 (batch,)."""
+    return torch.tensor([name.number for name in names])
+
+
+def labels_of(source: ReadPlan | ShardSet, digits: Tensor, names: Sequence[SampleName]) -> Tensor:
+    """Labels, int64 (batch,), from `cls` members or the index's names; -1 where there are none."""
+    if source.is_labelled and not source.has_label_members:
+        return torch.tensor([-1 if name.label is None else name.label for name in names])
+    return parse_labels(digits, is_labelled=source.is_labelled)
+
+
+def _parse_name(source: bytes) -> SampleName:
+    tar, _, member = parse_source(source)
+    name = parse_sample_name(member)
+    if name is None:
+        fix = "write its index again: python -m shards index DIR"
+        raise PipelineError("a sample without a number in its index", where=tar, found=member, fix=fix)
+    return name

@@ -22,6 +22,7 @@ from pipelines.graph import DaliDevice, decode, device_id
 from pipelines.reading.reader import ReadPlan, members, parse_source
 from pipelines.streaming.failures import reason_of
 from pipelines.streaming.saved_state import transplant
+from shards.tars.sample_name import parse_sample_name
 
 Bytes = np.ndarray[Any, np.dtype[np.uint8]]
 
@@ -95,7 +96,8 @@ def substitutes(batch_size: int, bad: Mapping[int, str]) -> tuple[int, ...]:
 
 def _sample(encoded: Any) -> EncodedSample:
     tar, offset, member = parse_source(encoded.source_info().encode())
-    return EncodedSample(tar=tar, offset=offset, member=member, content=np.array(encoded))
+    named = parse_sample_name(member)
+    return EncodedSample(tar=tar, offset=offset, member=named.name if named else member, content=np.array(encoded))
 
 
 def _reading(plan: ReadPlan, batch_size: int, state: bytes | None) -> Pipeline:

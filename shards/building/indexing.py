@@ -1,128 +1,156 @@
-"""Serving existing tars as they are: an index beside each and a manifest, without copying a byte.
+"""Serving existing tars as they are: an index for each and a manifest, without copying a byte.
 
-The index is the gate: it names only samples whose picture decodes, so what a policy cannot mend in place is left out
-by not being named.
+Tars of several splits in one folder become a folder per split with links to them, so that each split is a set of its
+own, as `build` writes them.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from functools import partial
+from itertools import accumulate
 from pathlib import Path
 
-from shards.building.judge import Event
-from shards.building.report import DROPPED, ERRORS_NAME, write_errors
+from shards.building.index_tar import IndexedTar, index_tar, number_index, pending_index
+from shards.building.report import ERRORS_NAME, write_errors
 from shards.errors import ShardError
-from shards.host.atomic import TEMPORARY, remove_temporaries, write_whole
-from shards.host.files import opened, sha256_of_file
+from shards.host.atomic import remove_temporaries, write_whole
 from shards.host.lock import hold_folder
-from shards.pictures.inspect import inspect
-from shards.pictures.troubles import Trouble
-from shards.sources.webdataset import LABEL, is_picture_suffix, read_label, samples_of
-from shards.tars.index import IndexMember, format_index
-from shards.tars.manifest import MANIFEST_NAME, Manifest, ShardEntry, sha256_of
-from shards.tars.scan import TarMember, scan_tar
+from shards.sources.tar_samples import LabelField, Remarks
+from shards.sources.tar_splits import Groups
+from shards.tars.manifest import MANIFEST_NAME, Manifest, ShardEntry
 
-HARMLESS = frozenset({Trouble.MISNAMED, Trouble.ROTATED, Trouble.CMYK, Trouble.SIXTEEN_BIT, Trouble.BAD_METADATA})
 IN_PLACE = "indexed in place"  # what the manifest says of the source
 
 
 @dataclass(frozen=True, kw_only=True)
-class IndexedTar:
-    """A tar with its new index, what was left out, and the highest label."""
+class IndexRules:
+    """How tars are read: the names of the classes, none where numbers will do, and where labels are."""
 
-    entry: ShardEntry
-    events: list[Event]
-    highest_label: int
-    num_unlabelled: int
+    classes: tuple[str, ...] = ()
+    label_field: LabelField | None = None
 
 
-def pending_index(tar: Path) -> Path:
-    """Where the index of a tar waits until those of all others are known to be good as well."""
-    return tar.with_suffix(f".idx{TEMPORARY}pending")
+@dataclass(frozen=True, kw_only=True)
+class IndexedSet:
+    """One split: where its manifest lies, what it says, and what a person should know."""
 
-
-def index_tar(tar: Path) -> IndexedTar:
-    """Write the pending index of one tar."""
-    samples: list[list[IndexMember]] = []
-    events: list[Event] = []
-    labels: list[int] = []
-    with opened(tar) as descriptor:
-        for key, parts in samples_of(scan_tar(descriptor, where=tar)):
-            members = _members(key, parts)
-            if not members:
-                continue
-            if (event := _trouble(descriptor, tar, key, members[0])) is not None:
-                events.append(event)
-                continue
-            samples.append(members)
-            labels += [read_label(descriptor, member, tar) for member in members[1:]]
-    index = format_index(samples)
-    write_whole(pending_index(tar), index)
-    entry = ShardEntry(
-        tar=tar.name,
-        idx=tar.with_suffix(".idx").name,
-        num_samples=len(samples),
-        tar_bytes=tar.stat().st_size,
-        tar_sha256=sha256_of_file(tar),
-        idx_sha256=sha256_of(index),
-    )
-    unlabelled = len(samples) - len(labels)
-    return IndexedTar(entry=entry, events=events, highest_label=max(labels, default=-1), num_unlabelled=unlabelled)
+    folder: Path
+    manifest: Manifest
+    warnings: tuple[str, ...]
 
 
 def index_folder(root: Path, executor: Executor, *, classes: tuple[str, ...] = ()) -> Manifest:
-    """Index every tar of a folder and write its manifest. A folder that is refused stays as it is.
+    """Index every tar of a folder as one set; see `index_splits`."""
+    if not root.is_dir():
+        raise ShardError("no such folder", where=root)
+    tars = tuple(sorted(tar for tar in root.glob("*.tar") if tar.is_file()))
+    return index_splits(root, {"": tars}, executor, IndexRules(classes=classes))[0].manifest
+
+
+def index_splits(root: Path, splits: Groups, executor: Executor, rules: IndexRules) -> list[IndexedSet]:
+    """Index the tars of a folder and write a manifest per split. A folder that is refused stays as it is.
+
+    Args:
+        root: where the tars lie.
+        splits: the tars by split; a set without one has the key "" and its manifest in `root`.
+        executor: runs a task per tar.
+        rules: how tars are read.
 
     Raises:
         ShardError: no tars, another index is being written here, no usable sample, or labels on some samples only.
     """
-    if not root.is_dir():
-        raise ShardError("no such folder", where=root)
-    tars = sorted(tar for tar in root.glob("*.tar") if tar.is_file())
-    if not tars:
+    if not any(splits.values()):
         raise ShardError("no tars to index", where=root)
     with hold_folder(root):
-        return _index(root, tars, executor, classes)
+        remove_temporaries(root, "*.idx", MANIFEST_NAME, ERRORS_NAME)
+        try:
+            return _index(root, splits, executor, rules)
+        finally:
+            remove_temporaries(root, "*.idx")
 
 
-def _index(root: Path, tars: list[Path], executor: Executor, classes: tuple[str, ...]) -> Manifest:
-    remove_temporaries(root, "*.idx", MANIFEST_NAME, ERRORS_NAME)
-    try:
-        results = list(executor.map(index_tar, tars))
-        manifest = _manifest(root, tars[0].stem, results, classes)
-        (root / MANIFEST_NAME).unlink(missing_ok=True)  # before the indices that it describes change
-        for tar in tars:
-            pending_index(tar).replace(tar.with_suffix(".idx"))
-    finally:
-        remove_temporaries(root, "*.idx")
-    write_errors(root, [event for result in results for event in result.events])
-    write_whole(root / MANIFEST_NAME, manifest.to_bytes())
-    return manifest
+def _index(root: Path, splits: Groups, executor: Executor, rules: IndexRules) -> list[IndexedSet]:
+    tars = [tar for group in splits.values() for tar in group]
+    results = iter(list(executor.map(partial(index_tar, label_field=rules.label_field), tars)))
+    indexed = {split: [next(results) for _ in group] for split, group in splits.items()}
+    classes = _classes(root, indexed, rules)
+    manifests = {split: _manifest(root, found, classes, rules, executor) for split, found in indexed.items()}
+    if any(splits):
+        _forget_mixed_set(root, tars)
+    return [_publish(root, split, indexed[split], manifest) for split, manifest in manifests.items()]
 
 
-def _manifest(root: Path, name: str, results: list[IndexedTar], classes: tuple[str, ...]) -> Manifest:
-    labelled = _is_labelled(root, results)
-    highest = max(result.highest_label for result in results)
-    if labelled and not classes:
-        classes = tuple(str(label) for label in range(highest + 1))
-    if labelled and highest >= len(classes):
-        raise ShardError(
-            "labels beyond the list of classes", where=root, found=highest, expected=f"below {len(classes)}"
-        )
+def _publish(root: Path, split: str, indexed: list[IndexedTar], manifest: Manifest) -> IndexedSet:
+    """Give the pending indices their names, and write the manifest last."""
+    folder = root / split
+    folder.mkdir(exist_ok=True)
+    (folder / MANIFEST_NAME).unlink(missing_ok=True)  # before the indices that it describes change
+    if split:
+        _link(folder, [result.tar for result in indexed])
+    for result in indexed:
+        pending_index(result.tar).replace(folder / f"{result.tar.stem}.idx")
+    write_errors(folder, [event for result in indexed for event in result.events])
+    write_whole(folder / MANIFEST_NAME, manifest.to_bytes())
+    return IndexedSet(folder=folder, manifest=manifest, warnings=tuple(_warnings(indexed, manifest)))
+
+
+def _manifest(
+    root: Path, results: list[IndexedTar], classes: tuple[str, ...], rules: IndexRules, executor: Executor
+) -> Manifest:
+    """Number the samples over the pending indices and describe them."""
+    firsts = accumulate((result.num_samples for result in results[:-1]), initial=0)
+    sums = list(executor.map(number_index, (pending_index(result.tar) for result in results), firsts))
+    build = {"source": IN_PLACE, "plan": "", "checks": "", "pictures": {}}
+    if classes and rules.label_field is not None:
+        build["labels"] = "in names"
     return Manifest(
-        name=name,
+        name=results[0].tar.stem,
         seed=0,
-        classes=classes if labelled else (),
-        shards=tuple(result.entry for result in results if result.entry.num_samples),
+        classes=classes,
+        shards=tuple(_entry(result, idx) for result, idx in zip(results, sums, strict=True) if result.num_samples),
         num_dropped=sum(len(result.events) for result in results),
-        build={"source": IN_PLACE, "plan": "", "checks": "", "pictures": {}},
+        build=build,
     )
 
 
+def _entry(result: IndexedTar, idx_sha256: str) -> ShardEntry:
+    return ShardEntry(
+        tar=result.tar.name,
+        idx=f"{result.tar.stem}.idx",
+        num_samples=result.num_samples,
+        tar_bytes=result.tar.stat().st_size,
+        tar_sha256=result.sha256,
+        idx_sha256=idx_sha256,
+    )
+
+
+def _classes(root: Path, indexed: dict[str, list[IndexedTar]], rules: IndexRules) -> tuple[str, ...]:
+    """The names of the classes, the same for all splits; none without labels."""
+    labelled = {split: _is_labelled(root / split, results) for split, results in indexed.items()}
+    if len(set(labelled.values())) > 1:
+        found = f"labels in {' and '.join(split for split, is_so in labelled.items() if is_so)} alone"
+        fix = "index the splits one by one with --include GLOB"
+        raise ShardError("only some splits have labels", where=root, found=found, fix=fix)
+    _remarks(result for results in indexed.values() for result in results).check_field(
+        rules.label_field, is_labelled=all(labelled.values())
+    )
+    if not all(labelled.values()):
+        return ()
+    highest = max(result.highest_label for results in indexed.values() for result in results)
+    classes = rules.classes or tuple(str(label) for label in range(highest + 1))
+    if highest >= len(classes):
+        raise ShardError(
+            "labels beyond the list of classes", where=root, found=highest, expected=f"below {len(classes)}"
+        )
+    return classes
+
+
 def _is_labelled(root: Path, results: list[IndexedTar]) -> bool:
-    num_samples = sum(result.entry.num_samples for result in results)
+    num_samples = sum(result.num_samples for result in results)
     num_unlabelled = sum(result.num_unlabelled for result in results)
     if not num_samples:
         raise ShardError("no sample with a picture that decodes", where=root, fix="python -m shards check DIR")
@@ -132,30 +160,31 @@ def _is_labelled(root: Path, results: list[IndexedTar]) -> bool:
     return num_unlabelled == 0
 
 
-def _members(key: str, parts: list[tuple[str, TarMember]]) -> list[IndexMember]:
-    """The picture, under its lower-case suffix, and the label; empty where there is no picture.
-
-    Names are only labels to DALI and may hold no white space, so they are percent-escaped where they do.
-    """
-    wanted = [part for part in parts if is_picture_suffix(part[0])][:1]
-    wanted += [part for part in parts if part[0] == LABEL][:1] if wanted else []
-    named = ((suffix.rpartition(".")[2].lower(), part) for suffix, part in wanted)
-    return [IndexMember(suffix, part.offset, part.size, _plain(f"{key}.{suffix}")) for suffix, part in named]
-
-
-def _plain(name: str) -> str:
-    return "".join(letter if _is_plain(letter) else f"%{ord(letter):02X}" for letter in name)
+def _link(folder: Path, tars: list[Path]) -> None:
+    """Have links to these tars in a split's folder, and no other link."""
+    for old in [path for path in folder.iterdir() if path.suffix in (".tar", ".idx")]:
+        if old.suffix == ".tar" and not old.is_symlink():
+            fix = "move it away, or index that folder by itself"
+            raise ShardError("a tar of its own where links of the split would be", where=old, fix=fix)
+        old.unlink()
+    for tar in tars:
+        (folder / tar.name).symlink_to(os.path.relpath(tar, folder))
 
 
-def _is_plain(letter: str) -> bool:
-    return not letter.isspace() and letter != "%" and not "\ud800" <= letter <= "\udfff"  # bytes that are no UTF-8
+def _forget_mixed_set(root: Path, tars: list[Path]) -> None:
+    """Remove the manifest and indices of an earlier index that took all splits for one set."""
+    for path in (root / MANIFEST_NAME, root / ERRORS_NAME, *(tar.with_suffix(".idx") for tar in tars)):
+        path.unlink(missing_ok=True)
 
 
-def _trouble(descriptor: int, tar: Path, key: str, picture: IndexMember) -> Event | None:
-    content = os.pread(descriptor, picture.size, picture.offset)
-    for finding in inspect(content, picture.name).findings:
-        if finding.trouble not in HARMLESS:
-            name = f"{tar.name}/{key}"
-            trouble, detail = str(finding.trouble), finding.detail
-            return {"key": key, "name": name, "trouble": trouble, "action": DROPPED, "detail": detail}
-    return None
+def _warnings(indexed: list[IndexedTar], manifest: Manifest) -> Iterator[str]:
+    yield from _remarks(indexed).lines(is_labelled=bool(manifest.classes))
+    if num_webp := sum(result.suffixes["webp"] for result in indexed):
+        yield f"{num_webp:,} pictures are WebP, which DALI decodes on the CPU, wherever the others are decoded"
+
+
+def _remarks(indexed: Iterable[IndexedTar]) -> Remarks:
+    remarks = Remarks.none()
+    for result in indexed:
+        remarks.add(result.remarks)
+    return remarks

@@ -17,7 +17,7 @@ from shards.checking.check_manifest import ManifestCheck, check_manifest
 from shards.checking.check_tar import FIRST_PROBLEMS, TarCheck, TarReport, check_tar, find_key
 from shards.errors import ShardError
 from shards.sources.listing import UNLABELLED
-from shards.sources.webdataset import LABEL, explain_suffixes, is_picture_suffix
+from shards.sources.tar_samples import LABEL, explain_suffixes, is_picture_suffix
 from shards.tars.manifest import MANIFEST_NAME, ShardEntry
 
 WINDOW = 1024  # samples: DALI's default pool, within which reading shuffles
@@ -68,7 +68,11 @@ def check(plan: CheckPlan, executor: Executor, *, on_tar: Callable[[Path], None]
     result.problems += plan.manifest.problems if plan.manifest else ()
     for report in reports:
         result.problems += [_named(report.tar.name, problem) for problem in _first(report.problems)]
-    result.problems += _duplicate_keys(reports)
+    is_numbered = plan.manifest is not None and plan.manifest.manifest.build.get("source") == IN_PLACE
+    keys = (
+        result.facts if is_numbered else result.problems
+    )  # an index in place numbers its samples, whatever their keys
+    keys += _duplicate_keys(reports)
     result.facts.append(_composition(reports))
     advice = result.problems if plan.manifest is None else result.facts  # our index names the pictures as they are
     advice += _suffix_advice(reports)
@@ -150,7 +154,7 @@ def _suffix_advice(reports: Sequence[TarReport]) -> Iterator[str]:
         yield f"{pictures['jpg']:,} samples have .jpg; found {found}: DALI and others match suffixes letter by letter"
     if any(suffix != suffix.lower() for suffix in suffixes):
         yield "upper-case suffixes: DALI reads them only with case_sensitive_extensions=False"
-    if any("." in suffix for suffix in suffixes):
+    if any(report.has_dots for report in reports) or any("." in suffix for suffix in suffixes):
         yield "dots in names: everything after the first dot is taken for the suffix"
     if pictures.total() < num_samples:
         yield f"{num_samples - pictures.total():,} of {num_samples:,} samples have no picture"

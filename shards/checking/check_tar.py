@@ -19,7 +19,7 @@ from shards.host.files import opened, sha256_of_file
 from shards.pictures.inspect import inspect
 from shards.pictures.troubles import Trouble
 from shards.sources.listing import UNLABELLED
-from shards.sources.webdataset import LABEL, is_picture_suffix, samples_of
+from shards.sources.tar_samples import LABEL, TEXT_LABELS, TarSample, is_picture_suffix, samples_of
 from shards.tars.index import IndexMember, parse_index
 from shards.tars.scan import TarMember, scan_tar
 from shards.tars.ustar import BLOCK
@@ -57,6 +57,7 @@ class TarReport:
         keys: (samples,) 64-bit digests of the keys.
         labels: (samples,) UNLABELLED where there is none, UNREADABLE where it is no number.
         is_pax: whether it starts with a PAX header.
+        has_dots: whether a key has a dot, behind which other readers look for the suffix.
     """
 
     tar: Path
@@ -65,9 +66,7 @@ class TarReport:
     keys: NDArray[np.uint64] = field(default_factory=lambda: np.empty(0, dtype=np.uint64))
     labels: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, dtype=np.int32))
     is_pax: bool = False
-
-
-Sample = tuple[str, list[tuple[str, TarMember]]]
+    has_dots: bool = False
 
 
 def check_tar(task: TarCheck) -> TarReport:
@@ -112,9 +111,9 @@ def _look_through(report: TarReport, descriptor: int, task: TarCheck) -> None:
         report.problems += _checksum_problem(task) if is_whole else []
 
 
-def _samples(report: TarReport, descriptor: int) -> tuple[list[Sample], bool]:
+def _samples(report: TarReport, descriptor: int) -> tuple[list[TarSample], bool]:
     """The samples up to the end or the first damage, and whether there was none."""
-    samples: list[Sample] = []
+    samples: list[TarSample] = []
     try:
         for sample in samples_of(scan_tar(descriptor, where=report.tar.name)):
             samples.append(sample)  # one by one, to keep those before the damage
@@ -130,18 +129,19 @@ def _samples(report: TarReport, descriptor: int) -> tuple[list[Sample], bool]:
     return samples, True
 
 
-def _end_of(samples: list[Sample]) -> int:
+def _end_of(samples: list[TarSample]) -> int:
     last = max((member for _, member in samples[-1][1]), key=lambda member: member.offset)
     return last.offset + last.size + -last.size % BLOCK
 
 
-def _look_at_samples(report: TarReport, descriptor: int, samples: list[Sample]) -> None:
+def _look_at_samples(report: TarReport, descriptor: int, samples: list[TarSample]) -> None:
     keys, labels = [], []
     for key, parts in samples:
         names = [suffix for suffix, _ in parts]
         report.suffixes.update(sorted(set(names)))
         if len(set(names)) < len(names):
             report.problems.append(f"{key}: the same suffix twice: {' '.join(names)}")
+        report.has_dots |= "." in key.rpartition("/")[2]
         keys.append(_digest(key))
         labels.append(_label(report, descriptor, key, parts))
     report.keys, report.labels = np.array(keys, dtype=np.uint64), np.array(labels, dtype=np.int32)
@@ -152,7 +152,7 @@ def _digest(key: str) -> int:
 
 
 def _label(report: TarReport, descriptor: int, key: str, parts: list[tuple[str, TarMember]]) -> int:
-    member = next((part for suffix, part in parts if suffix == LABEL), None)
+    member = next((part for suffix, part in parts if suffix.lower() in TEXT_LABELS), None)
     if member is None:
         return UNLABELLED
     text = os.pread(descriptor, min(member.size, BLOCK), member.offset)
@@ -162,7 +162,7 @@ def _label(report: TarReport, descriptor: int, key: str, parts: list[tuple[str, 
     return int(text)
 
 
-def _compare_index(idx: Path, samples: list[Sample]) -> tuple[list[list[IndexMember]], list[str]]:
+def _compare_index(idx: Path, samples: list[TarSample]) -> tuple[list[list[IndexMember]], list[str]]:
     """The index's entries, and where they disagree with the tar's headers: the first place and how many more."""
     try:
         entries = parse_index(idx.read_bytes(), where=idx.name)
@@ -179,14 +179,15 @@ def _entry_problems(entry: list[IndexMember], members: dict[int, tuple[str, TarM
     for part in entry:
         suffix, member = members.get(part.offset, ("", None))
         plain = suffix.rpartition(".")[2].lower()  # as `index` names it
+        is_label = part.suffix == LABEL and suffix.lower() in TEXT_LABELS
         if member is None:
             problems.append(f"no member starts at byte {part.offset}, where {part.name} should be")
-        elif part.suffix not in (suffix, plain) or member.size != part.size:
+        elif (part.suffix not in (suffix, plain) and not is_label) or member.size != part.size:
             problems.append(f"{part.name} is .{suffix} of {member.size} bytes, not .{part.suffix} of {part.size}")
     return problems
 
 
-def _picture_problems(descriptor: int, samples: list[Sample]) -> list[str]:
+def _picture_problems(descriptor: int, samples: list[TarSample]) -> list[str]:
     problems = []
     for key, parts in samples:
         for suffix, member in parts:

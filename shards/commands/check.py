@@ -7,7 +7,7 @@ from pathlib import Path
 
 from shards.checking.check import CheckPlan, check, plan_check, steps_line
 from shards.checking.check_manifest import check_manifest
-from shards.commands.common import Subparsers, add_command, add_workers, positive, say, warn
+from shards.commands.common import Subparsers, add_command, add_workers, positive, say, split_folders, warn
 from shards.commands.os_errors import say_os_errors
 from shards.errors import ShardError
 from shards.host.byte_progress import ByteProgress
@@ -58,7 +58,9 @@ def folders_to_check(root: Path) -> list[Path]:
 
     if not root.is_dir():
         raise ShardError("no such folder", where=root, expected="a folder of shards")
-    folders = [root] if holds_shards(root) else [path for path in sorted(root.iterdir()) if holds_shards(path)]
+    has_own = (root / MANIFEST_NAME).is_file() or split_folders(root) == [root]  # tars beside sets belong to those
+    below = [path for path in sorted(root.iterdir()) if holds_shards(path)]
+    folders = [root] if has_own and holds_shards(root) else below
     if not folders:
         raise ShardError("no tars to check, here or one folder below", where=root)
     return folders

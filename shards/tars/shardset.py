@@ -39,6 +39,7 @@ class ShardSet:
         classes: class names in label order; empty when the samples have no labels.
         shards: in reading order.
         fingerprint: sha256 of the manifest, in hex; two sets with the same fingerprint hold the same bytes.
+        has_label_members: whether labels are in `cls` members, where there are any; else the index's names hold them.
     """
 
     root: Path
@@ -47,6 +48,7 @@ class ShardSet:
     classes: tuple[str, ...]
     shards: tuple[Shard, ...]
     fingerprint: str
+    has_label_members: bool = True
 
     @property
     def num_samples(self) -> int:
@@ -55,7 +57,7 @@ class ShardSet:
 
     @property
     def is_labelled(self) -> bool:
-        """Whether every sample has a `cls` member."""
+        """Whether every sample has a label."""
         return bool(self.classes)
 
 
@@ -86,6 +88,7 @@ def _open_shards(root: Path, manifest: Manifest, fingerprint: str, tars_elsewher
         classes=manifest.classes,
         shards=tuple(_open_shard(root, entry, tars_elsewhere) for entry in manifest.shards),
         fingerprint=fingerprint,
+        has_label_members="labels" not in manifest.build,
     )
 
 

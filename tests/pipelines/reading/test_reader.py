@@ -12,7 +12,7 @@ import torch
 from nvidia.dali.pipeline import Pipeline
 
 from pipelines.config import LoaderOptions
-from pipelines.reading.reader import READER, parse_ids, parse_labels, parse_source, plan_reading, read
+from pipelines.reading.reader import READER, ids_of, parse_labels, parse_names, parse_source, plan_reading, read
 from pipelines.reading.steps import native_batches
 
 
@@ -29,7 +29,7 @@ def reading_pipeline(shards: Any, *, rank: int = 0, world_size: int = 1, batch_s
 
 
 def numbers(made: Pipeline) -> list[int]:
-    return parse_ids(torch.from_dlpack(made.run()[1].as_tensor())).tolist()
+    return ids_of(parse_names(torch.from_dlpack(made.run()[1].as_tensor()))).tolist()
 
 
 @pytest.mark.parametrize(("count", "world_size", "batch_size"), list(product((24, 29), (1, 2, 3), (3, 4))))

@@ -55,7 +55,7 @@ def test_pictures_that_do_not_decode_are_not_named(
     manifest = index_folder(tmp_path, executor)
     assert (manifest.num_samples, manifest.num_dropped, manifest.classes) == (1, 2, ())
     assert [event["trouble"] for event in read_errors(tmp_path)] == ["truncated", "empty"]
-    assert decode_with_dali(tmp_path) == [("b", (16, 24, 3))]
+    assert decode_with_dali(tmp_path) == [("000000000/b", (16, 24, 3))]
     assert (tmp_path / "x.tar").read_bytes() == before
     assert not list(tmp_path.glob("*.tmp-*"))
 
