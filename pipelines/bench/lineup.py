@@ -8,8 +8,8 @@ from functools import partial
 import torch
 
 from pipelines.bench import stages
-from pipelines.bench.contestant import Entry
 from pipelines.config import Augmentation, CropGroup, CropsBy, LoaderOptions, resolve_crops_by
+from shards.harness.makers import Entry
 from shards.tars.shardset import ShardSet
 
 READ, DECODE, CUT, COLOUR = "read", "read + decode", "... + crop, resize", "... + flip, jitter, gray"
@@ -19,7 +19,7 @@ _DATA_LOADER_AHEAD = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """What every contestant works on; `options.threads` is set per entry."""
+    """What every contestant works on; `options.threads` is set per entry, and `bytes_per_image` is for MB/s."""
 
     shards: ShardSet
     crops: tuple[CropGroup, ...]
@@ -27,6 +27,7 @@ class Setting:
     batch_size: int
     device: torch.device
     options: LoaderOptions
+    bytes_per_image: float = 0.0
 
 
 def line_up(setting: Setting, *, threads: int, peers: bool) -> list[Entry]:
@@ -42,6 +43,7 @@ def _parts(setting: Setting, threads: int) -> list[Entry]:
             name=name,
             threads=threads,
             ahead=options.prefetch,
+            bytes_per_item=setting.bytes_per_image,
             open=partial(
                 stages.open_part,
                 setting.shards,
@@ -69,6 +71,7 @@ def _wholes(setting: Setting, threads: int) -> list[Entry]:
             name=name,
             threads=threads,
             ahead=options.prefetch,
+            bytes_per_item=setting.bytes_per_image,
             open=partial(
                 stages.open_full,
                 setting.shards,
@@ -93,6 +96,7 @@ def _peers(setting: Setting, threads: int) -> list[Entry]:
             name=name,
             threads=threads,
             ahead=_DATA_LOADER_AHEAD * threads,
+            bytes_per_item=setting.bytes_per_image,
             open=partial(open_peer, setting.shards, make, batch_size=setting.batch_size, workers=threads),
         )
         for name, open_peer in ((PILLOW, peers.pillow_loader), (WEBDATASET, peers.webdataset_loader))

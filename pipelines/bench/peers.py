@@ -101,16 +101,13 @@ class LoaderContestant:
         self._loader = loader
 
     def run(self) -> int:
-        """The next batch."""
         return len(next(self._iterator)[0])
 
     def workers(self) -> Sequence[int]:
-        """Its worker processes."""
         running: Any = self._loader._iterator
         return [worker.pid for worker in running._workers] if running is not None else []
 
     def close(self) -> None:
-        """Stop the workers."""
         self._iterator.close()
         self._loader._iterator = None
 

@@ -1,38 +1,36 @@
-"""The bench's figures for people and for programs: a table, a sentence, a JSON record."""
+"""What the bench says: a table, where the time of the whole goes, how many GPUs this host feeds."""
 
 from __future__ import annotations
 
-import os
-import platform
-from collections.abc import Sequence
-from importlib.metadata import version
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
-from pipelines.bench.lineup import CUT, DECODE, EXACT, PILLOW, READ
-from pipelines.bench.measure import Timing
+from pipelines.bench.lineup import COLOUR, CUT, DECODE, EXACT, PILLOW, READ
+from shards.harness import report
+from shards.harness.report import Column
+from shards.harness.turns import Timing, find, ratio
 
-_HEAD = f"{'':26} {'threads':>7} {'images/s':>9} {'CPU-ms/image':>13} {'MB/s':>7} {'x Pillow':>9} {'first batch':>12}"
+PACKAGES = ("torch", "torchvision", "pillow", "numba", "webdataset")
 
 
-def table(timings: Sequence[Timing], *, bytes_per_image: float) -> list[str]:
+def table(timings: Sequence[Timing]) -> list[str]:
     """A line per contestant; MB/s are of encoded pictures, the ratio is of images/s at as many threads."""
-    lines = [_HEAD]
-    for timing in timings:
-        ratio = ratio_to_pillow(timing, timings)
-        lines.append(
-            f"{timing.name:26} {timing.threads:7d} {timing.images_per_second:9.1f} {timing.cpu_ms_per_image:13.2f} "
-            f"{timing.images_per_second * bytes_per_image / 1e6:7.1f} {'' if ratio is None else f'{ratio:.2f}':>9} "
-            f"{timing.start_seconds:10.1f} s"
-        )
-    return lines
+    columns = (
+        Column("threads", 7, lambda timing: f"{timing.contestant.parallel:d}"),
+        Column("images/s", 9, lambda timing: f"{timing.rate:.1f}"),
+        Column("CPU-ms/image", 13, lambda timing: f"{timing.cpu_ms_per_item:.2f}"),
+        Column("MB/s", 7, lambda timing: f"{timing.megabytes_per_second:.1f}"),
+        Column("x Pillow", 9, lambda timing: _times(ratio_to_pillow(timing, timings))),
+        Column("first batch", 12, lambda timing: f"{timing.contestant.start_seconds:.1f} s"),
+    )
+    return report.table(timings, columns, name_width=26)
 
 
 def parts(timings: Sequence[Timing], threads: int) -> str:
     """One line on where the CPU time of the whole goes, by the difference of neighbouring parts."""
-    names = [READ, DECODE, CUT, "... + flip, jitter, gray", EXACT]
-    costs = [_find(timings, name, threads).cpu_ms_per_image for name in names]
+    found = (find(timings, name, parallel=threads) for name in (READ, DECODE, CUT, COLOUR, EXACT))
+    costs = [timing.cpu_ms_per_item for timing in found if timing is not None]
     labels = ("read", "decode", "crop + resize", "flip + jitter + gray", "blur")
     shares = [costs[0], *(after - before for before, after in pairwise(costs))]
     listed = ", ".join(f"{label} {cost:.2f}" for label, cost in zip(labels, shares, strict=True))
@@ -41,58 +39,37 @@ def parts(timings: Sequence[Timing], threads: int) -> str:
 
 def sentence(timings: Sequence[Timing], *, gpu_rate: float) -> str:
     """How many GPUs of a training speed this host can feed."""
-    best = max((timing for timing in timings if timing.name == EXACT), key=lambda timing: timing.images_per_second)
-    cores = len(os.sched_getaffinity(0))
-    per_thread = best.images_per_second / best.threads
+    best = max((timing for timing in timings if timing.contestant.name == EXACT), key=lambda timing: timing.rate)
+    threads = best.contestant.parallel
     return (
-        f"With {best.threads} of its {cores} cores this host makes {best.images_per_second:.0f} images/s and feeds "
-        f"{best.images_per_second / gpu_rate:.2f} GPUs that train {gpu_rate:.0f} images/s each; "
-        f"one such GPU needs {gpu_rate / per_thread:.1f} cores like these."
+        f"With {threads} of its {report.num_cores()} cores this host makes {best.rate:.0f} images/s and feeds "
+        f"{best.rate / gpu_rate:.2f} GPUs that train {gpu_rate:.0f} images/s each; "
+        f"one such GPU needs {gpu_rate * threads / best.rate:.1f} cores like these."
     )
 
 
 def ratio_to_pillow(timing: Timing, timings: Sequence[Timing]) -> float | None:
     """Images per second over those of torchvision on Pillow with as many threads; None where that did not run."""
-    for other in timings:
-        if other.name == PILLOW and other.threads == timing.threads:
-            return timing.images_per_second / other.images_per_second
-    return None
+    peer = find(timings, PILLOW, parallel=timing.contestant.parallel)
+    return ratio(timing, peer).median if peer is not None else None
 
 
-def record(timings: Sequence[Timing], *, bytes_per_image: float, setting: dict[str, Any]) -> dict[str, Any]:
-    """Everything as JSON values."""
-    return {
-        "schema": 1,
-        "host": {"cores": len(os.sched_getaffinity(0)), "cpu": _cpu(), "versions": _versions()},
-        "setting": setting,
-        "bytes_per_image": bytes_per_image,
-        "results": [
-            {
-                "name": timing.name,
-                "threads": timing.threads,
-                "images_per_second": timing.images_per_second,
-                "cpu_ms_per_image": timing.cpu_ms_per_image,
-                "mb_per_second": timing.images_per_second * bytes_per_image / 1e6,
-                "ratio_to_pillow": ratio_to_pillow(timing, timings),
-                "seconds_to_first_batch": timing.start_seconds,
-                "images": timing.images,
-                "seconds": timing.seconds,
-                "cpu_seconds": timing.cpu_seconds,
-            }
-            for timing in timings
-        ],
-    }
+def write_record(path: Path, timings: Sequence[Timing], *, setting: Mapping[str, object]) -> None:
+    """Write everything as JSON; see `shards.harness.report.write_record`."""
+    results = [
+        report.figures(timing)
+        | {
+            "threads": timing.contestant.parallel,
+            "images": [turn.num_items for turn in timing.turns],
+            "mb_per_second": timing.megabytes_per_second,
+            "ratio_to_pillow": ratio_to_pillow(timing, timings),
+            "seconds_to_first_batch": timing.contestant.start_seconds,
+        }
+        for timing in timings
+    ]
+    per_image = timings[0].contestant.bytes_per_item
+    report.write_record(path, results, setting=setting, packages=PACKAGES, bytes_per_image=per_image)
 
 
-def _find(timings: Sequence[Timing], name: str, threads: int) -> Timing:
-    return next(timing for timing in timings if (timing.name, timing.threads) == (name, threads))
-
-
-def _cpu() -> str:
-    info = Path("/proc/cpuinfo")
-    names = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
-    return names[0] if names else platform.processor()
-
-
-def _versions() -> dict[str, str]:
-    return {name: version(name) for name in ("torch", "torchvision", "pillow", "numba", "webdataset")}
+def _times(ratio: float | None) -> str:
+    return "" if ratio is None else f"{ratio:.2f}"

@@ -28,18 +28,15 @@ class LoaderStage:
         self._loader, self._batches = loader, _forever(loader)
 
     def run(self) -> int:
-        """The next batch; on a GPU, when it is there."""
         batch = next(self._batches)
         if batch.groups[0].is_cuda:
             torch.cuda.current_stream().synchronize()  # the whole device would wait for what DALI prepares ahead
         return len(batch.labels)
 
     def workers(self) -> Sequence[int]:
-        """None."""
         return ()
 
     def close(self) -> None:
-        """Close the loader."""
         self._loader.close()
 
 
@@ -51,18 +48,15 @@ class PartStage:
         self._stream, self._batch_size = stream, batch_size
 
     def run(self) -> int:
-        """The next batch; on a GPU, when it is there."""
         self._stream.run()
         if self._stream.device.type == "cuda":
             torch.cuda.current_stream(self._stream.device).synchronize()
         return self._batch_size
 
     def workers(self) -> Sequence[int]:
-        """None."""
         return ()
 
     def close(self) -> None:
-        """Close the stream."""
         self._stream.close()
 
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
 from pipelines.config import Augmentation, LoaderOptions
 from pipelines.recipes import CROPS_HELP, parse_crops
-from shards.commands.common import Subparsers, add_command, positive, say
+from shards.commands.common import Subparsers, add_command, note, positive, say
 from shards.tars.shardset import ShardSet, load_shard_set
 
 EXAMPLES = """\
@@ -48,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
 
     from pipelines.bench import report
     from pipelines.bench.lineup import Setting, line_up
-    from pipelines.bench.measure import measure
+    from shards.harness.makers import measure
 
     setting = Setting(
         shards=shards,
@@ -57,19 +55,17 @@ def run(args: argparse.Namespace) -> int:
         batch_size=args.batch_size,
         device=_device(args.device),
         options=LoaderOptions(use_mmap=not args.no_mmap),
+        bytes_per_image=bytes_per_image(shards),
     )
     entries = [entry for n in args.threads for entry in line_up(setting, threads=n, peers=not args.no_peers)]
-    timings = measure(entries, rounds=args.rounds, seconds=args.seconds, say=_progress)
-    per_image = bytes_per_image(shards)
-    for line in report.table(timings, bytes_per_image=per_image):
+    timings = measure(entries, rounds=args.rounds, seconds=args.seconds, say=note)
+    for line in report.table(timings):
         say(line)
     for threads in args.threads:
         say(report.parts(timings, threads))
     say(report.sentence(timings, gpu_rate=args.gpu_rate))
     if args.json:
-        chosen = {key: str(value) for key, value in vars(args).items() if key != "run"}
-        written = report.record(timings, bytes_per_image=per_image, setting=chosen)
-        args.json.write_text(json.dumps(written, indent=1) + "\n")
+        report.write_record(args.json, timings, setting=vars(args))
     return 0
 
 
@@ -93,7 +89,3 @@ def _device(name: str) -> Any:
     if name == "cuda" or (name == "auto" and torch.cuda.is_available()):
         return torch.device("cuda", torch.cuda.current_device())
     return torch.device("cpu")
-
-
-def _progress(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)

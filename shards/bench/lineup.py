@@ -8,7 +8,6 @@ they were removed, which took a second and a half from such a neighbour.
 from __future__ import annotations
 
 import os
-import resource
 import shutil
 import subprocess
 import sys
@@ -17,9 +16,11 @@ from functools import partial
 from pathlib import Path
 
 from shards.bench import loops
-from shards.bench.turn import Contestant, Turn, stopwatch
+from shards.bench.loops import run_loop
+from shards.bench.memory import touch
 from shards.bench.working_set import WorkingSet
 from shards.errors import ShardError
+from shards.harness.turns import Contestant, Turn, children_cpu_seconds, stopwatch
 
 READ, TAR, TAR_SYNCED, BUILD_FAST = "read only", "tar cf", "tar cf, then fsync", "build --no-decode"
 DECODE, VERIFY, BUILD = "decode to RGB only", "verify only", "build"
@@ -36,35 +37,42 @@ def line_up(pictures: WorkingSet, folder: Path, *, workers: int) -> list[Contest
     out = folder / "out"
     every, some, few = (pictures.part(share) for share in (1, DECODED_SHARE, ENCODED_SHARE))
     ones = every[:workers]
-    start, num_shards = _start_up_set(ones, folder / "start"), min(SHARDS_PER_WORKER * workers, len(every))
-    build = partial(_build, out, workers)
+    tar = ["tar", "cf", str(out / "all.tar"), "-C", str(pictures.root), "."]
+    build = _build_command(pictures.root, out, workers, num_shards=min(SHARDS_PER_WORKER * workers, len(every)))
+    start = _build_command(_start_up_set(ones, folder / "start"), out, workers, num_shards=len(ones))
     enter = partial(_enter, out)
     return [
-        enter(READ, every, workers, partial(loops.run_loop, loops.reading, every, workers)),
-        enter(TAR, every, 1, partial(_tar, pictures.root, out, synced=False)),
-        enter(BUILD_FAST, every, workers, partial(build, num_shards, pictures.root, "--no-decode")),
-        enter(DECODE, some, workers, partial(loops.run_loop, loops.decoding_rgb, some, workers)),
-        enter(VERIFY, some, workers, partial(loops.run_loop, loops.verifying, some, workers)),
-        enter(BUILD, every, workers, partial(build, num_shards, pictures.root)),
-        enter(SHARD_WRITER, few, 1, partial(loops.run_loop, partial(loops.writing_with_webdataset, out=out), few, 1)),
-        enter(TAR_SYNCED, every, 1, partial(_tar, pictures.root, out, synced=True)),
-        enter(START_UP, ones, workers, partial(build, len(ones), start)),
+        enter(READ, every, workers, partial(run_loop, loops.reading)),
+        enter(TAR, every, 1, partial(_time_command, tar)),
+        enter(BUILD_FAST, every, workers, partial(_time_command, [*build, "--no-decode"])),
+        enter(DECODE, some, workers, partial(run_loop, loops.decoding_rgb)),
+        enter(VERIFY, some, workers, partial(run_loop, loops.verifying)),
+        enter(BUILD, every, workers, partial(_time_command, build)),
+        enter(SHARD_WRITER, few, 1, partial(run_loop, partial(loops.writing_with_webdataset, out=out / "tars"))),
+        enter(TAR_SYNCED, every, 1, partial(_time_command, tar, written=out / "all.tar")),
+        enter(START_UP, ones, workers, partial(_time_command, start)),
     ]
 
 
-def _enter(out: Path, name: str, paths: Sequence[Path], processes: int, run: Callable[[], Turn]) -> Contestant:
+def _enter(
+    out: Path, name: str, paths: Sequence[Path], processes: int, run: Callable[[Sequence[Path], int], Turn]
+) -> Contestant:
+    num_bytes = sum(path.stat().st_size for path in paths)
     return Contestant(
         name=name,
-        processes=processes,
-        num_images=len(paths),
-        num_bytes=sum(_sizes(paths)),
-        run=run,
+        parallel=processes,
+        run=partial(run, paths, processes),
+        prepare=partial(_get_ready, out, num_bytes),
         clean=partial(shutil.rmtree, out, ignore_errors=True),
+        bytes_per_item=num_bytes / len(paths),
     )
 
 
-def _sizes(paths: Sequence[Path]) -> list[int]:
-    return [path.stat().st_size for path in paths]
+def _get_ready(out: Path, num_bytes: int) -> None:
+    """Leave nothing of the last turn's to write, or this one would wait for it, and have memory at hand."""
+    os.sync()
+    touch(num_bytes)
+    out.mkdir()
 
 
 def _start_up_set(paths: Sequence[Path], folder: Path) -> Path:
@@ -75,25 +83,21 @@ def _start_up_set(paths: Sequence[Path], folder: Path) -> Path:
     return folder
 
 
-def _tar(root: Path, out: Path, *, synced: bool) -> Turn:
-    out.mkdir()
-    elapsed = stopwatch(resource.RUSAGE_CHILDREN)
-    _run(["tar", "cf", str(out / "all.tar"), "-C", str(root), "."])
-    if synced:
-        with (out / "all.tar").open("rb") as file:
-            os.fsync(file.fileno())
-    return elapsed()
-
-
-def _build(out: Path, workers: int, num_shards: int, src: Path, *flags: str) -> Turn:
-    elapsed = stopwatch(resource.RUSAGE_CHILDREN)
+def _build_command(src: Path, out: Path, workers: int, *, num_shards: int) -> list[str]:
     numbers = ["--workers", str(workers), "--num-shards", str(num_shards)]
-    _run([sys.executable, "-m", "shards", "build", str(src), str(out), *numbers, *flags])
-    return elapsed()
+    return [sys.executable, "-m", "shards", "build", str(src), str(out), *numbers]
 
 
-def _run(command: list[str]) -> None:
+def _time_command(
+    command: Sequence[str], paths: Sequence[Path], processes: int, *, written: Path | None = None
+) -> Turn:
+    """Run a command that goes through these files; `written`, if given, is flushed to disk within its time."""
+    elapsed = stopwatch(children_cpu_seconds)
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["nothing on standard error"])[-1]
         raise ShardError(f"failed with exit code {done.returncode}", where=" ".join(command), found=last)
+    if written is not None:
+        with written.open("rb") as file:
+            os.fsync(file.fileno())
+    return elapsed(len(paths))

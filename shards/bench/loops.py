@@ -16,8 +16,8 @@ from pathlib import Path
 from threading import BrokenBarrierError
 from typing import TypeVar
 
-from shards.bench.turn import Turn, stopwatch
 from shards.errors import ShardError
+from shards.harness.turns import Turn, stopwatch
 
 Item = TypeVar("Item")
 Run = Callable[[], None]
@@ -55,7 +55,7 @@ def run_loop(prepare: Prepare, paths: Sequence[Path], processes: int) -> Turn:
             worker.join()
     if any(worker.exitcode for worker in workers):
         raise _failed()
-    return Turn(seconds=seconds, cpu_seconds=sum(turn.cpu_seconds for turn in turns))
+    return Turn(len(paths), seconds, sum(turn.cpu_seconds for turn in turns))
 
 
 def _work(prepare: Prepare, paths: Sequence[Path], start: Barrier, results: SimpleQueue[Turn]) -> None:
@@ -69,7 +69,7 @@ def _work(prepare: Prepare, paths: Sequence[Path], start: Barrier, results: Simp
     try:
         run()
     finally:
-        results.put(elapsed())
+        results.put(elapsed(len(paths)))
 
 
 def _failed() -> ShardError:

@@ -1,19 +1,17 @@
-"""A bench's figures for people and for programs: a table, three sentences, a JSON record."""
+"""What the bench says: a table, what start-up takes, and how a build compares with its peers."""
 
 from __future__ import annotations
 
-import os
-import platform
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
-from statistics import median
 from typing import Any, NamedTuple
 
 from shards.bench.lineup import BUILD, BUILD_FAST, DECODE, SHARD_WRITER, START_UP, TAR
-from shards.bench.turn import Timing
+from shards.harness import report
+from shards.harness.report import Column
+from shards.harness.turns import Spread, Timing, find, ratio, spread
 
-_HEAD = f"{'':24} {'processes':>9} {'images':>7} {'images/s':>9} {'(spread)':>17} {'MB/s':>7} {'CPU-ms/image':>13}"
+PACKAGES = ("simplejpeg", "pillow", "webdataset", "xxhash")
 
 
 class Goal(NamedTuple):
@@ -33,96 +31,78 @@ GOALS = (
 )
 
 
-class Ratio(NamedTuple):
-    """Our images per second over a peer's, the median of the rounds' ratios.
+class Comparison(NamedTuple):
+    """Our images per second over a peer's, by the rounds' ratios.
 
     Attributes:
         wall: by the clock, of the whole command.
-        lowest: of the rounds' `wall`.
-        highest: of the rounds' `wall`.
-        after_start: as `wall`, with our start-up left out.
-        per_cpu: per second of CPU time, with our start-up left out.
+        after_start: as `wall`, with our start-up left out, median.
+        per_cpu: per second of CPU time, with our start-up left out, median.
     """
 
-    wall: float
-    lowest: float
-    highest: float
+    wall: Spread
     after_start: float
     per_cpu: float
 
 
 def table(timings: Sequence[Timing]) -> list[str]:
     """A line per contestant; MB are of the pictures as files."""
-    lines = [_HEAD]
-    for timing in timings:
-        who, rates = timing.contestant, timing.rates
-        spread = f"({min(rates):,.0f}-{max(rates):,.0f})"
-        lines.append(
-            f"{who.name:24} {who.processes:9d} {who.num_images:7,d} {median(rates):9,.0f} {spread:>17} "
-            f"{timing.megabytes_per_second:7,.0f} {median(timing.cpu_ms):13.3f}"
-        )
-    return lines
+    columns = (
+        Column("processes", 9, lambda timing: f"{timing.contestant.parallel:d}"),
+        Column("images", 7, lambda timing: f"{timing.turns[0].num_items:,d}"),
+        Column("images/s", 9, lambda timing: f"{timing.rate:,.0f}"),
+        Column("(spread)", 17, lambda timing: f"({min(timing.rates):,.0f}-{max(timing.rates):,.0f})"),
+        Column("MB/s", 7, lambda timing: f"{timing.megabytes_per_second:,.0f}"),
+        Column("CPU-ms/image", 13, lambda timing: f"{timing.cpu_ms_per_item:.3f}"),
+    )
+    return report.table(timings, columns, name_width=24)
 
 
 def sentences(timings: Sequence[Timing]) -> list[str]:
     """What start-up takes, then each goal: reached or not, also without start-up and per CPU second."""
     seconds, cpu_seconds = _start_up(timings)
     start = f"start-up of a build: {seconds:.2f} s, {cpu_seconds:.2f} s of CPU time; its rates above have it in them"
-    return [start, *(_sentence(goal, ratio_of(goal, timings)) for goal in GOALS)]
+    return [start, *(_sentence(goal, compare(goal, timings)) for goal in GOALS)]
 
 
-def ratio_of(goal: Goal, timings: Sequence[Timing]) -> Ratio:
+def compare(goal: Goal, timings: Sequence[Timing]) -> Comparison:
     """How a goal's two contestants compare, round by round."""
-    ours, peer = _find(timings, goal.ours), _find(timings, goal.peer)
+    ours, peer = _timing(timings, goal.ours), _timing(timings, goal.peer)
     seconds, cpu_seconds = _start_up(timings)
-    wall = [a / b for a, b in zip(ours.rates, peer.rates, strict=True)]
-    after = [ratio * turn.seconds / (turn.seconds - seconds) for ratio, turn in zip(wall, ours.turns, strict=True)]
-    costs = [1000 * (turn.cpu_seconds - cpu_seconds) / ours.contestant.num_images for turn in ours.turns]
-    per_cpu = [b / a for a, b in zip(costs, peer.cpu_ms, strict=True)]
-    return Ratio(median(wall), min(wall), max(wall), median(after), median(per_cpu))
+    rounds = list(zip(ours.turns, ours.rates, peer.rates, peer.cpu_ms, strict=True))
+    after = [rate / other * turn.seconds / (turn.seconds - seconds) for turn, rate, other, _ in rounds]
+    per_cpu = [cost * turn.num_items / 1000 / (turn.cpu_seconds - cpu_seconds) for turn, _, _, cost in rounds]
+    return Comparison(ratio(ours, peer), spread(after).median, spread(per_cpu).median)
 
 
-def _start_up(timings: Sequence[Timing]) -> tuple[float, float]:
-    """Seconds by the clock and of CPU time."""
-    turns = _find(timings, START_UP).turns
-    return median(turn.seconds for turn in turns), median(turn.cpu_seconds for turn in turns)
+def write_record(path: Path, timings: Sequence[Timing], *, setting: dict[str, object]) -> None:
+    """Write everything as JSON; see `shards.harness.report.write_record`."""
+    results = [
+        report.figures(timing)
+        | {
+            "processes": timing.contestant.parallel,
+            "images": timing.turns[0].num_items,
+            "bytes": round(timing.contestant.bytes_per_item * timing.turns[0].num_items),
+            "mb_per_second": timing.megabytes_per_second,
+        }
+        for timing in timings
+    ]
+    goals = [goal._asdict() | {"ratio": _as_json(compare(goal, timings))} for goal in GOALS]
+    report.write_record(path, results, setting=setting, packages=PACKAGES, goals=goals)
 
 
-def record(timings: Sequence[Timing], *, setting: dict[str, Any]) -> dict[str, Any]:
-    """Everything as JSON values."""
-    return {
-        "schema": 1,
-        "host": {
-            "cores": len(os.sched_getaffinity(0)),
-            "cpu": _cpu(),
-            "load": os.getloadavg(),
-            "versions": _versions(),
-        },
-        "setting": setting,
-        "goals": [goal._asdict() | {"ratio": ratio_of(goal, timings)._asdict()} for goal in GOALS],
-        "results": [
-            {
-                "name": timing.contestant.name,
-                "processes": timing.contestant.processes,
-                "images": timing.contestant.num_images,
-                "bytes": timing.contestant.num_bytes,
-                "images_per_second": median(timing.rates),
-                "mb_per_second": timing.megabytes_per_second,
-                "cpu_ms_per_image": median(timing.cpu_ms),
-                "seconds": [turn.seconds for turn in timing.turns],
-                "cpu_seconds": [turn.cpu_seconds for turn in timing.turns],
-            }
-            for timing in timings
-        ],
-    }
+def _as_json(found: Comparison) -> dict[str, Any]:
+    wall, lowest, highest = found.wall
+    return found._asdict() | {"wall": wall, "lowest": lowest, "highest": highest}
 
 
-def _sentence(goal: Goal, ratio: Ratio) -> str:
-    met = "reached" if ratio.wall >= goal.at_least else "missed"
+def _sentence(goal: Goal, found: Comparison) -> str:
+    met = "reached" if found.wall.median >= goal.at_least else "missed"
     return (
-        f"({goal.letter}) {goal.claim.format(_times(ratio.wall, goal))} "
-        f"({_times(ratio.lowest, goal)} to {_times(ratio.highest, goal)}; goal {_times(goal.at_least, goal)}: {met}); "
-        f"start-up left out {_times(ratio.after_start, goal)}, and per CPU second {_times(ratio.per_cpu, goal)}"
+        f"({goal.letter}) {goal.claim.format(_times(found.wall.median, goal))} "
+        f"({_times(found.wall.lowest, goal)} to {_times(found.wall.highest, goal)}; "
+        f"goal {_times(goal.at_least, goal)}: {met}); "
+        f"start-up left out {_times(found.after_start, goal)}, and per CPU second {_times(found.per_cpu, goal)}"
     )
 
 
@@ -130,15 +110,13 @@ def _times(ratio: float, goal: Goal) -> str:
     return f"{100 * ratio:.0f} %" if goal.at_least < 1 else f"{ratio:.1f} x"
 
 
-def _find(timings: Sequence[Timing], name: str) -> Timing:
-    return next(timing for timing in timings if timing.contestant.name == name)
+def _start_up(timings: Sequence[Timing]) -> tuple[float, float]:
+    """Seconds by the clock and of CPU time, medians."""
+    turns = _timing(timings, START_UP).turns
+    return spread([turn.seconds for turn in turns]).median, spread([turn.cpu_seconds for turn in turns]).median
 
 
-def _cpu() -> str:
-    info = Path("/proc/cpuinfo")
-    names = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
-    return names[0] if names else platform.processor()
-
-
-def _versions() -> dict[str, str]:
-    return {name: version(name) for name in ("simplejpeg", "pillow", "webdataset", "xxhash")}
+def _timing(timings: Sequence[Timing], name: str) -> Timing:
+    found = find(timings, name)
+    assert found is not None, name
+    return found

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 import tempfile
 from pathlib import Path
 
-from shards.commands.common import Subparsers, add_command, add_workers, positive, say
+from shards.commands.common import Subparsers, add_command, add_workers, note, positive, say
 from shards.commands.os_errors import say_os_errors
 
 EXAMPLES = """\
@@ -36,23 +34,18 @@ def add_parser(subparsers: Subparsers) -> None:
 def run(args: argparse.Namespace) -> int:
     """Measure and print."""
     from shards.bench.lineup import line_up
-    from shards.bench.report import record, sentences, table
-    from shards.bench.turn import take_turns
+    from shards.bench.report import sentences, table, write_record
     from shards.bench.working_set import make_working_set
+    from shards.harness.turns import take_turns
 
     if args.json:
         args.json.touch()  # before minutes of work, if it cannot be written
     with tempfile.TemporaryDirectory(prefix="shards-bench-", dir=args.folder) as name:
-        _progress("writing the pictures to work on")
+        note("writing the pictures to work on")
         pictures = make_working_set(args.src, Path(name) / "pictures", num_copies=args.copies)
-        timings = take_turns(line_up(pictures, Path(name), workers=args.workers), rounds=args.rounds, say=_progress)
+        timings = take_turns(line_up(pictures, Path(name), workers=args.workers), rounds=args.rounds, say=note)
     for line in [*table(timings), *sentences(timings)]:
         say(line)
     if args.json:
-        chosen = {key: str(value) for key, value in vars(args).items() if key != "run"}
-        args.json.write_text(json.dumps(record(timings, setting=chosen), indent=1) + "\n")
+        write_record(args.json, timings, setting=vars(args))
     return 0
-
-
-def _progress(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)

@@ -1,57 +1,26 @@
-"""The bench counts what it should, its parts and peers really make batches, and its report adds up."""
+"""The parts and peers of the bench really make batches, and its report adds up."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from pipelines.bench.contestant import Entry
 from pipelines.bench.lineup import CUT, DECODE, EXACT, FAST, PILLOW, READ, WEBDATASET, Setting, line_up
-from pipelines.bench.measure import Timing, measure
 from pipelines.bench.peers import PillowCrops, TarPictures
-from pipelines.bench.report import parts, ratio_to_pillow, record, sentence, table
+from pipelines.bench.report import parts, ratio_to_pillow, sentence, table, write_record
 from pipelines.config import Augmentation, LoaderOptions
 from pipelines.recipes import RECIPES
-
-
-class Counter:
-    """Five images at a time, at once."""
-
-    def __init__(self) -> None:
-        self.runs = 0
-        self.is_closed = False
-
-    def run(self) -> int:
-        self.runs += 1
-        return 5
-
-    def workers(self) -> Sequence[int]:
-        return ()
-
-    def close(self) -> None:
-        self.is_closed = True
-
-
-def test_turns_alternate_and_what_was_prepared_ahead_is_not_counted() -> None:
-    counters = [Counter(), Counter()]
-    entries = [Entry(name=f"c{k}", threads=1, ahead=3, open=lambda k=k: counters[k]) for k in range(2)]
-    said: list[str] = []
-    timings = measure(entries, rounds=2, seconds=0.0, say=said.append)
-    assert [text.split(": ")[1] for text in said[2:]] == ["c0, 1 thread(s)", "c1, 1 thread(s)"] * 2
-    for counter, timing in zip(counters, timings, strict=True):
-        assert counter.is_closed
-        assert len(timing.images) == 2
-        assert counter.runs * 5 == sum(timing.images) + 5 * (1 + 2 * 4)
+from shards.harness.turns import Contestant, Timing, Turn
 
 
 def timing(name: str, rate: float, cpu_ms: float, threads: int = 1) -> Timing:
-    made = Timing(name=name, threads=threads, start_seconds=1.0)
-    made.images, made.seconds, made.cpu_seconds = [100], [100 / rate], [cpu_ms / 10]
-    return made
+    turn = Turn(100, 100 / rate, cpu_ms / 10)
+    entry = Contestant(name=name, parallel=threads, run=lambda: turn, bytes_per_item=2e5, start_seconds=1.0)
+    return Timing(contestant=entry, turns=[turn])
 
 
 TIMINGS = [
@@ -70,14 +39,16 @@ def test_the_report_says_ratios_parts_and_gpus() -> None:
     assert ratio_to_pillow(TIMINGS[4], TIMINGS[:5]) is None
     assert "read 0.10, decode 1.40, crop + resize 1.00, flip + jitter + gray 0.75, blur 0.75" in parts(TIMINGS, 1)
     assert "feeds 0.50 GPUs that train 500 images/s each" in sentence(TIMINGS, gpu_rate=500)
-    lines = table(TIMINGS, bytes_per_image=2e5)
+    lines = table(TIMINGS)
     assert len(lines) == 1 + len(TIMINGS)
     assert lines[5].split()[2:] == ["1", "250.0", "4.00", "50.0", "5.00", "1.0", "s"]
 
 
-def test_the_record_is_json_with_a_result_per_contestant() -> None:
-    made = json.loads(json.dumps(record(TIMINGS, bytes_per_image=2e5, setting={"crops": "2x224"})))
-    assert [result["name"] for result in made["results"]] == [each.name for each in TIMINGS]
+def test_the_record_is_json_with_a_result_per_contestant(tmp_path: Path) -> None:
+    write_record(tmp_path / "bench.json", TIMINGS, setting={"crops": "2x224"})
+    made = json.loads((tmp_path / "bench.json").read_text())
+    assert made["bytes_per_image"] == 2e5
+    assert [result["name"] for result in made["results"]] == [each.contestant.name for each in TIMINGS]
     assert made["results"][4]["cpu_ms_per_image"] == pytest.approx(4.0)
 
 

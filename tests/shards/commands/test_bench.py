@@ -1,4 +1,4 @@
-"""The bench works on what it says, takes turns, adds up, and its command runs from end to end."""
+"""The bench works on what it says, adds up, and its command runs from end to end."""
 
 from __future__ import annotations
 
@@ -15,24 +15,20 @@ from PIL import Image
 
 from shards.bench.lineup import BUILD, BUILD_FAST, DECODE, READ, SHARD_WRITER, START_UP, TAR, line_up
 from shards.bench.loops import Run, run_loop
-from shards.bench.report import GOALS, ratio_of, record, sentences, table
-from shards.bench.turn import Contestant, Timing, Turn, stopwatch, take_turns
+from shards.bench.report import GOALS, compare, sentences, table, write_record
 from shards.bench.working_set import make_working_set, with_comment
 from shards.errors import ShardError
+from shards.harness.turns import Contestant, Timing, Turn
 from shards.pictures.inspect import inspect
 
 Make = Callable[..., bytes]
 ROOT = Path(__file__).parents[3]
 
 
-def contestant(name: str, run: Callable[[], Turn], clean: Callable[[], None] = lambda: None) -> Contestant:
-    return Contestant(name=name, processes=1, num_images=100, num_bytes=5_000_000, run=run, clean=clean)
-
-
 def timing(name: str, *turns: tuple[float, float]) -> Timing:
-    made = Timing(contestant=contestant(name, lambda: Turn(seconds=1, cpu_seconds=1)))
-    made.turns += [Turn(seconds=seconds, cpu_seconds=cpu_seconds) for seconds, cpu_seconds in turns]
-    return made
+    """Of 100 pictures of 50 kB; (seconds, CPU seconds) of each turn."""
+    entry = Contestant(name=name, parallel=1, run=lambda: Turn(100, 1, 1), bytes_per_item=50_000)
+    return Timing(contestant=entry, turns=[Turn(100, *turn) for turn in turns])
 
 
 TIMINGS = [
@@ -45,36 +41,10 @@ TIMINGS = [
 ]
 
 
-def test_rounds_go_through_all_contestants_and_each_is_cleaned_up_after() -> None:
-    calls: list[str] = []
-
-    def note(text: str) -> Turn:
-        calls.append(text)
-        return Turn(seconds=1, cpu_seconds=1)
-
-    entries = [
-        contestant(name, lambda name=name: note(name), lambda name=name: calls.append(f"-{name}")) for name in "ab"
-    ]
-    timings = take_turns(entries, rounds=2, say=lambda text: None)
-    assert calls == ["a", "-a", "b", "-b"] * 2
-    assert [len(each.turns) for each in timings] == [2, 2]
-
-
-def test_what_a_failing_contestant_wrote_is_removed() -> None:
-    cleaned: list[bool] = []
-
-    def fail() -> Turn:
-        raise ShardError("no")
-
-    with pytest.raises(ShardError, match="no"):
-        take_turns([contestant("a", fail, lambda: cleaned.append(True))], rounds=1, say=lambda text: None)
-    assert cleaned == [True]
-
-
 def test_ratios_are_medians_of_the_rounds_with_and_without_start_up() -> None:
-    ratio = ratio_of(GOALS[0], TIMINGS)
-    assert (ratio.wall, ratio.lowest, ratio.highest) == pytest.approx((2 / 3, 2 / 3, 4 / 3))
-    assert (ratio.after_start, ratio.per_cpu) == pytest.approx((1.0, 0.5))
+    found = compare(GOALS[0], TIMINGS)
+    assert found.wall == pytest.approx((2 / 3, 2 / 3, 4 / 3))
+    assert (found.after_start, found.per_cpu) == pytest.approx((1.0, 0.5))
 
 
 def test_sentences_say_which_goals_are_reached() -> None:
@@ -86,8 +56,9 @@ def test_sentences_say_which_goals_are_reached() -> None:
     assert "10.0 x of ShardWriter's rate" in goals[2]
 
 
-def test_table_and_record_hold_every_contestant() -> None:
-    lines, written = table(TIMINGS), json.loads(json.dumps(record(TIMINGS, setting={})))
+def test_table_and_record_hold_every_contestant(tmp_path: Path) -> None:
+    write_record(tmp_path / "bench.json", TIMINGS, setting={})
+    lines, written = table(TIMINGS), json.loads((tmp_path / "bench.json").read_text())
     assert len(lines) == len(TIMINGS) + 1
     assert "67 " in lines[2]
     assert [result["name"] for result in written["results"]] == [each.contestant.name for each in TIMINGS]
@@ -130,14 +101,6 @@ def test_a_set_that_does_not_fit_on_the_disk_is_refused(tmp_path: Path, make_pic
         make_working_set(tmp_path / "in", tmp_path / "out", num_copies=1 << 40)
 
 
-def test_stopwatch_counts_both_clocks() -> None:
-    elapsed = stopwatch()
-    sum(range(300_000))
-    turn = elapsed()
-    assert turn.seconds > 0
-    assert turn.cpu_seconds > 0
-
-
 def failing(paths: Sequence[Path]) -> Run:
     raise RuntimeError(f"cannot prepare {len(paths)}")
 
@@ -169,5 +132,6 @@ def test_a_failing_peer_is_named(tmp_path: Path, make_picture: Make, monkeypatch
     pictures = make_working_set(tmp_path / "in", tmp_path / "pictures", num_copies=1)
     tar = next(entry for entry in line_up(pictures, tmp_path, workers=1) if entry.name == TAR)
     (tmp_path / "pictures").rename(tmp_path / "elsewhere")
+    tar.prepare()
     with pytest.raises(ShardError, match=r"tar cf .* failed with exit code 2"):
         tar.run()
