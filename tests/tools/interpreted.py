@@ -41,7 +41,7 @@ class Request:
     size: int
     affine: np.ndarray
     precision: str = "float32"
-    scratch_mib: int = 256
+    scratch_mib: int = 1024
     changes: tuple[Change, ...] = ()
 
 

@@ -34,8 +34,8 @@ from pipelines.crops.stage.tables import fill_tables
 from pipelines.errors import PipelineError
 
 Array = np.ndarray[Any, Any]
-SCRATCH_MIB = 256
-"""Memory for what is between the kernels; larger batches are made in chunks of images."""
+SCRATCH_MIB = 1024
+"""Memory for what is between the kernels, enough for 700 images of 2x224; larger batches are made in chunks."""
 
 _LARGEST_BLOCK = 2**20
 
@@ -59,6 +59,11 @@ def whole_crops(size: int) -> Tiles:
     side, row = (1 << (length - 1).bit_length() for length in (size, 3 * size))
     high = min(side, _LARGEST_BLOCK // row)
     return Tiles(table=side, resize=(high, side), distort=high * side, blur=(high, row))
+
+
+def images_at_once(group: CropGroup, scratch_mib: int) -> int:
+    """Images of a chunk: bytes after the resize and float32 within the blur fit the scratch, or it is one image."""
+    return max(1, scratch_mib * 2**20 // (group.num * 3 * group.size**2 * (1 + 4)))
 
 
 class CropStage:
@@ -95,7 +100,7 @@ class CropStage:
         self._crops, self._device = tuple(crops), device
         self._dtype: torch.dtype = getattr(torch, precision)
         self._affine = torch.tensor(affine, dtype=torch.float32, device=device)
-        self._scratch = scratch_mib * 2**20
+        self._scratch_mib = scratch_mib
         self._read: deque[tuple[torch.cuda.Event, Tensor]] = deque()
 
     def __call__(self, pictures: Any, rows: Sequence[Any]) -> tuple[Tensor, ...]:
@@ -118,7 +123,7 @@ class CropStage:
             PipelineError: a window reaches beyond its picture.
         """
         planned = [
-            plan_jobs(pictures, each, group.size, images_at_once=self.images_at_once(group))
+            plan_jobs(pictures, each, group.size, images_at_once=images_at_once(group, self._scratch_mib))
             for group, each in zip(self._crops, rows, strict=True)
         ]
         with self._on_device():
@@ -130,12 +135,8 @@ class CropStage:
             self._keep_until_read(pictures.pixels)
         return made
 
-    def images_at_once(self, group: CropGroup) -> int:
-        """Images of a chunk: bytes after the resize and float32 within the blur fit the scratch."""
-        return max(1, self._scratch // (group.num * 3 * group.size**2 * (1 + 4)))
-
     def _make_group(self, group: CropGroup, pixels: Tensor, jobs: Jobs, sent: SentJobs) -> Tensor:
-        crops, size, at_once = len(jobs.rows), group.size, self.images_at_once(group) * group.num
+        crops, size, at_once = len(jobs.rows), group.size, images_at_once(group, self._scratch_mib) * group.num
         out = torch.empty(
             (crops // group.num, group.num, size, size, 3),
             dtype=torch.int16 if self._dtype == torch.bfloat16 else self._dtype,
