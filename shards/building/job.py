@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from shards.building.duplicates import without_duplicates
@@ -100,16 +101,37 @@ class Job:
 
 
 def plan_build(source: Source, options: BuildOptions) -> Job:
-    """Scan the source and decide which sample goes where; writes nothing.
+    """The job of a source without splits; see `plan_splits`."""
+    return plan_splits({"": source}, options)[""]
+
+
+def plan_splits(sources: Mapping[str, Source], options: BuildOptions) -> dict[str, Job]:
+    """Scan the sources and decide which sample goes where; writes nothing.
 
     Reads pictures only if the policy for duplicates leaves them out, since the plan is made of what is left.
 
     Raises:
-        ShardError: the source cannot be read, only some of its samples have a label, or it is too small for its cut.
+        ShardError: a source cannot be read, only some of its samples have a label, or it is too small for its cut.
     """
+    scanned = {split: _scan(source) for split, source in sources.items()}
+    numbers = max(
+        (listing.classes for listing, _ in scanned.values() if _are_numbers(listing.classes)), key=len, default=()
+    )
+    return {split: _plan(sources[split], *found, numbers, options) for split, found in scanned.items()}
+
+
+def _scan(source: Source) -> tuple[Listing, list[str]]:
     listing, warnings = source.scan()
     _check_labels(source, listing)
     _check_classes(source, listing)
+    return listing, warnings
+
+
+def _plan(
+    source: Source, listing: Listing, warnings: list[str], numbers: tuple[str, ...], options: BuildOptions
+) -> Job:
+    if _are_numbers(listing.classes):  # a split that lacks the last classes has them all the same
+        listing = replace(listing, classes=numbers)
     events: list[Event] = []
     if (action := options.judge.policy.actions[Trouble.DUPLICATE]) != Action.KEEP:
         listing, events = without_duplicates(source, listing, action)
@@ -128,6 +150,11 @@ def plan_build(source: Source, options: BuildOptions) -> Job:
         warnings=tuple(warnings),
         events=tuple(events),
     )
+
+
+def _are_numbers(classes: tuple[str, ...]) -> bool:
+    """Whether the names only stand in for names that are not known."""
+    return classes == tuple(str(label) for label in range(len(classes))) and bool(classes)
 
 
 def _check_classes(source: Source, listing: Listing) -> None:

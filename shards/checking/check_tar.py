@@ -20,6 +20,7 @@ from shards.pictures.inspect import inspect
 from shards.pictures.troubles import Trouble
 from shards.sources.listing import UNLABELLED
 from shards.sources.tar_samples import LABEL, TEXT_LABELS, TarSample, is_picture_suffix, samples_of
+from shards.tars.compressed import UNPACK, compression_of
 from shards.tars.index import IndexMember, parse_index
 from shards.tars.scan import TarMember, scan_tar
 from shards.tars.ustar import BLOCK
@@ -27,7 +28,6 @@ from shards.tars.ustar import BLOCK
 FATAL = frozenset({Trouble.EMPTY, Trouble.NOT_AN_IMAGE, Trouble.TRUNCATED, Trouble.CORRUPT, Trouble.UNSUPPORTED})
 FIRST_PROBLEMS = 20
 HIGHEST_LABEL = np.iinfo(np.int32).max
-COMPRESSED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
 UNREADABLE = UNLABELLED - 1
 PAX_KINDS = (b"x", b"g")
 
@@ -91,8 +91,8 @@ def find_key(tar: Path, digest: int) -> str:
 
 def _look_through(report: TarReport, descriptor: int, task: TarCheck) -> None:
     head = os.pread(descriptor, BLOCK, 0)
-    if kind := next((kind for magic, kind in COMPRESSED.items() if head.startswith(magic)), None):
-        report.problems.append(f"compressed with {kind}: unpack it to a plain tar, which can be read in place")
+    if kind := compression_of(head):
+        report.problems.append(f"compressed with {kind}: {UNPACK}")
         return
     report.is_pax = head[156:157] in PAX_KINDS
     samples, is_whole = _samples(report, descriptor)

@@ -10,13 +10,24 @@ from pathlib import Path
 
 from shards.building.dask_crew import dask_crew
 from shards.building.destination import Destination, destination
-from shards.building.job import BuildOptions, Job, plan_build
+from shards.building.job import BuildOptions, Job, plan_splits
 from shards.building.judge import Event, Judge
 from shards.building.plan import DEFAULT_SHARD_MIB, Cut
 from shards.building.policy import DEFAULTS, allowed_actions, parse_policy
 from shards.building.report import ERRORS_NAME, summary_lines
 from shards.building.workers import Crew, local_crew
-from shards.commands.common import MB, Subparsers, above_zero, add_command, add_workers, positive, say, summary, warn
+from shards.commands.common import (
+    LABEL_FIELD_HELP,
+    MB,
+    Subparsers,
+    above_zero,
+    add_command,
+    add_workers,
+    positive,
+    say,
+    summary,
+    warn,
+)
 from shards.commands.os_errors import say_os_errors
 from shards.errors import ShardError
 from shards.host.byte_progress import ByteProgress
@@ -26,7 +37,9 @@ from shards.pictures.troubles import EXPLANATIONS, Trouble
 from shards.remote.places import is_url
 from shards.sources.base import Source
 from shards.sources.ilsvrc import archives_of, expectation_lines, is_known, unknown_lines, verify
+from shards.sources.layouts import Choice
 from shards.sources.recognise import recognise
+from shards.sources.tar_samples import parse_label_field
 from shards.tars.manifest import Manifest
 
 EXAMPLES = """\
@@ -68,6 +81,10 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument("out", metavar="OUT", help="folder or URL for the shards; a split gets a folder in it")
     labels = "devkit archive or class list for a flat tar, such as ILSVRC2012_img_val.tar"
     parser.add_argument("--labels", type=Path, metavar="FILE", help=labels)
+    layout = "folders below SRC: classes, or flat for pictures without labels (default auto: by their names)"
+    parser.add_argument("--layout", choices=("auto", "classes", "flat"), default="auto", help=layout)
+    parser.add_argument("--include", metavar="GLOB", help="only tars or parquet files whose names fit this pattern")
+    parser.add_argument("--label-field", metavar="FIELD", help=LABEL_FIELD_HELP)
     archives = "compare ILSVRC2012 archives with their published md5 before anything else"
     parser.add_argument("--verify-archives", action="store_true", help=archives)
     add_build_flags(parser)
@@ -135,19 +152,25 @@ def _resize_of(short_side: int | None, quality: int | None) -> Resize | None:
     return Resize(short_side=short_side, quality=DEFAULT_QUALITY if quality is None else quality)
 
 
+def choice_of(args: argparse.Namespace) -> Choice:
+    """What the flags decide about SRC."""
+    field = None if args.label_field is None else parse_label_field(args.label_field)
+    return Choice(layout=args.layout, include=args.include, label_field=field)
+
+
 def run(args: argparse.Namespace) -> int:
     """Build every split found in SRC; returns 3 when pictures were left out and that was not allowed."""
     options = options_of(args)
-    out, sources = destination(args.out, scratch=args.scratch), recognise(args.src, labels=args.labels)
+    out = destination(args.out, scratch=args.scratch)
+    sources = recognise(args.src, labels=args.labels, choice=choice_of(args), note=warn)
     check_apart(args.src, args.out)
     if args.verify_archives:
         verify_archives(list(sources.values()))
     if args.dry_run:
-        for source in sources.values():
-            plan(source, options)
+        plan(sources, options)
         return 0
     with crew_of(args) as crew:  # before the scan, during which the workers get ready
-        manifests = {split: build(plan(source, options), split, out, crew) for split, source in sources.items()}
+        manifests = {split: build(job, split, out, crew) for split, job in plan(sources, options).items()}
     out.write_indices(manifests)
     dropped = sum(manifest.num_dropped for manifest in manifests.values())
     if dropped and not args.allow_drops:
@@ -183,12 +206,14 @@ def verify_archives(sources: list[Source]) -> None:
         say(f"verified: {archive}: md5 is the published one")
 
 
-def plan(source: Source, options: BuildOptions) -> Job:
-    """Scan and plan one split, and say what was found."""
-    say(f"source: {source.description}")
-    job = plan_build(source, options)
-    say_plan(job)
-    return job
+def plan(sources: dict[str, Source], options: BuildOptions) -> dict[str, Job]:
+    """Scan and plan all splits, and say what was found; what one split refuses is found before any is written."""
+    for split, source in sources.items():
+        say(f"source{f' of {split}' if split else ''}: {source.description}")
+    jobs = plan_splits(sources, options)
+    for job in jobs.values():
+        say_plan(job)
+    return jobs
 
 
 def build(job: Job, split: str, out: Destination, crew: Crew) -> Manifest:

@@ -13,6 +13,7 @@ from shards.tars.manifest import MANIFEST_NAME, Manifest
 
 MB = 1e6
 MOST_WORKERS = 1024
+LABEL_FIELD_HELP = "where labels are, instead of .cls members: json:NAME, or the suffix of a member of digits"
 
 
 class Subparsers(Protocol):

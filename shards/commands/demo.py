@@ -12,7 +12,7 @@ from shards.building.workers import local_crew
 from shards.commands.common import Subparsers, add_command, add_workers, positive, say, summary
 from shards.commands.os_errors import say_os_errors
 from shards.demo.source import DrawnPictures
-from shards.sources.recognise import TRAIN, VALIDATION
+from shards.sources.tar_splits import TRAIN, VALIDATION
 from shards.tars.manifest import Manifest
 from shards.tars.other_indices import write_indices
 

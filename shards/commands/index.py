@@ -8,7 +8,7 @@ from pathlib import Path
 from shards.building.indexing import IndexedSet, IndexRules, index_splits
 from shards.building.report import ERRORS_NAME
 from shards.commands.build import DROPPED_EXIT_CODE
-from shards.commands.common import Subparsers, add_command, add_workers, say, summary, warn
+from shards.commands.common import LABEL_FIELD_HELP, Subparsers, add_command, add_workers, say, summary, warn
 from shards.commands.os_errors import say_os_errors
 from shards.errors import ShardError
 from shards.host.files import read_lines
@@ -22,7 +22,6 @@ EXAMPLES = """\
   python -m shards index imagenet-wds --include '*-train-*.tar'   these tars alone
   python -m shards index imagenet-22k --label-field json:label_12k
 """
-LABEL_FIELD_HELP = "where labels are, instead of .cls members: json:NAME, or the suffix of a member of digits"
 
 
 def add_parser(subparsers: Subparsers) -> None:

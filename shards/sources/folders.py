@@ -14,11 +14,13 @@ from pathlib import Path
 
 from shards.errors import ShardError
 from shards.sources.listing import UNLABELLED, Listing, ListingBuilder, SampleRef
+from shards.tars.compressed import COMPRESSED_SUFFIXES, UNPACK
 
 SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm"}
 )
 CHUNK = 1 << 20
+LAYOUT_FIX = "--layout classes takes every folder for a class, --layout flat takes all pictures without labels"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,11 +85,6 @@ class FlatFolder:
     kind = "flat folder"
     is_sequential = False
 
-    def has_top_level_pictures(self) -> bool:
-        """Whether a picture lies directly in the folder."""
-        with os.scandir(self.root) as entries:
-            return any(is_visible_picture(entry.name) and entry.is_file() for entry in entries)
-
     @property
     def description(self) -> str:
         return f"pictures without labels in {self.root}"
@@ -126,6 +123,12 @@ def class_order(names: list[str]) -> tuple[list[str], list[str]]:
         if ordered != sorted(names):
             return ordered, ["class folders are numbers: sorted as numbers, where ImageFolder would sort 10 before 2"]
     return sorted(names), []
+
+
+def num_pictures_in(folder: Path) -> int:
+    """How many files named like pictures lie right in `folder`."""
+    with os.scandir(folder) as entries:
+        return sum(is_visible_picture(entry.name) and entry.is_file() for entry in entries)
 
 
 def has_pictures(folder: Path) -> bool:
@@ -193,6 +196,8 @@ def is_visible_picture(path: str) -> bool:
 def _no_pictures(root: Path) -> ShardError:
     names = [name for _, name in zip(range(3), (name for _, name in _walk(root)), strict=False)]
     found = ", ".join(sorted(set(names))) or "nothing"
+    if any(Path(name).suffix in COMPRESSED_SUFFIXES for name in names):
+        return ShardError("no pictures", where=root, found=found, fix=UNPACK)
     return ShardError("no pictures", where=root, found=found, expected=f"files ending in {' '.join(sorted(SUFFIXES))}")
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from shards.errors import ShardError
+from shards.tars.compressed import UNPACK, compression_of
 from shards.tars.ustar import BLOCK
 
 _REGULAR = (b"0", b"\0", b"7")
@@ -65,6 +66,8 @@ def _checked_size(head: bytes, position: int, where: object) -> int:
             )
     except ValueError:
         pass
+    if compression := compression_of(head):
+        raise ShardError(f"compressed with {compression}", where=where, fix=UNPACK)
     raise ShardError("damaged tar header", where=f"{where} at byte {position}", found=head[:16])
 
 

@@ -55,6 +55,9 @@ CASES = [
     Case(line="build tree out", flag="--short-side 8"),
     Case(line="build tree out --short-side 8", flag="--quality 30"),
     Case(line="build flat.tar out", flag="--labels names.txt"),
+    Case(line="build tree out", flag="--layout flat"),
+    Case(line="build hub out", flag="--include train-*"),
+    Case(line="build hub out", flag="--label-field json:y"),
     Case(line="build flat.tar out", flag="--verify-archives"),
     Case(line="build tree out", flag="--scratch here"),
     Case(line="build tree out", flag="--workers 5"),
@@ -66,6 +69,8 @@ CASES = [
     Case(line="check out", flag="--workers 5", before=BUILT),
     Case(line="info out", flag="--picture sheet.png", before=BUILT),
     Case(line="index tars", flag="--classes classes.txt"),
+    Case(line="index hub", flag="--include train-*"),
+    Case(line="index hub", flag="--label-field json:y"),
     Case(line="index tars", flag="--allow-drops"),
     Case(line="index tars", flag="--workers 5"),
     Case(line="stage out copy", flag="--without-tars", before=BUILT),
@@ -147,7 +152,9 @@ def run_in(
 
 
 def prepare(folder: Path, make_tree: Callable[..., Path], make_picture: Make) -> Path:
-    """A tree with one cut picture, a flat tar with a list of classes, and a folder of foreign tars with a cut one."""
+    """A tree with one cut picture, a flat tar with a list of classes, a folder of foreign tars with a cut one, and one
+    of two splits with labels in JSON.
+    """
     make_tree(folder / "tree", {"cat": 10, "dog": 10})
     (folder / "tree" / "cat" / "cut.jpg").write_bytes(make_picture(1, size=(64, 64))[:-500])
     pictures = [(f"{number}.jpg", make_picture(number)) for number in range(3)]
@@ -158,6 +165,9 @@ def prepare(folder: Path, make_tree: Callable[..., Path], make_picture: Make) ->
     labels = [(f"{number}.cls", b"1") for number in range(3)]
     members = sorted([*pictures[1:], *labels, ("0.jpg", pictures[0][1][:-90])])
     write_tar(folder / "tars" / "x.tar", members)
+    (folder / "hub").mkdir()
+    for split, number in (("train", 1), ("val", 2)):
+        write_tar(folder / "hub" / f"{split}-0.tar", [("a.jpg", make_picture(number)), ("a.json", b'{"y": 1}')])
     return folder
 
 

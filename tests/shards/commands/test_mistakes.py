@@ -225,3 +225,13 @@ def test_a_member_name_that_is_no_utf8_is_escaped_in_the_index(call: Call, tmp_p
     assert call("index", tmp_path)[0] == 0
     assert b"caf%DCE9.jpg" in (tmp_path / "x.idx").read_bytes()
     assert io.BytesIO((tmp_path / "x.idx").read_bytes()).readline() == b"v1.2 1\n"
+
+
+def test_nothing_is_written_when_a_later_split_is_refused(
+    call: Call, tmp_path: Path, make_tree: Callable[..., Path]
+) -> None:
+    make_tree(tmp_path / "in" / "train", {"cat": 3})
+    make_tree(tmp_path / "in" / "val", {"cat": 1, "dog": 1})
+    code, said = call("build", tmp_path / "in", tmp_path / "out")
+    assert (code, "classes that the training split does not have, found dog" in said) == (2, True)
+    assert not (tmp_path / "out").exists()
