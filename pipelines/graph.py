@@ -1,6 +1,6 @@
-"""The DALI graph of training: read, decode once, cut and distort every crop, normalize.
+"""The DALI graph of training: read, decode once, draw, and cut, distort and normalize every crop.
 
-One function for both devices; only the decoder and the crop operators differ. All random numbers are drawn on the
+One function for both devices; only the decoder and what makes the crops differ. All random numbers are drawn on the
 CPU by named operators (pipelines.crops.exact.draw_parameters), so whatever makes the crops sees the same ones and a
 checkpoint restores them.
 """
@@ -18,7 +18,6 @@ from nvidia.dali.pipeline import Pipeline, do_not_convert
 
 from pipelines.config import Augmentation, CropGroup, CropsBy, LoaderOptions, Precision
 from pipelines.crops.exact import draw_parameters, exact_crops
-from pipelines.crops.exact_arithmetic import arithmetic_crops
 from pipelines.crops.exact_operator import MOST_GROUPS
 from pipelines.crops.fast import fast_crops
 from pipelines.reading.guard import guarded
@@ -81,6 +80,9 @@ def training_pipeline(
 ) -> Pipeline:
     """An unbuilt pipeline: one output per crop group, (num, size, size, 3) per image, then label digits and source.
 
+    Where crops are made by the `gpu`, behind the graph (pipelines.crops.stage), it puts out the decoded pictures and
+    the drawn parameters of every group, float32 (num, COLUMNS) on the CPU, instead.
+
     Args:
         reading: what this rank reads.
         plan: what it makes of it.
@@ -111,6 +113,8 @@ def _training_graph(reading: ReadPlan, plan: CropPlan, slots: tuple[int, ...] | 
     encoded, shapes = guarded(encoded)
     images = decode(encoded, plan.decoder, plan.options)
     parameters = draw_parameters(shapes, crops=plan.crops, augment=plan.augment)
+    if plan.crops_by == "gpu":
+        return (images, *parameters, digits, source)
     return (*make_crops(images, parameters, plan), digits, source)
 
 
@@ -128,9 +132,6 @@ def make_crops(images: DataNode, parameters: Sequence[DataNode], plan: CropPlan)
 
 
 def _exact_crops(images: DataNode, parameters: Sequence[DataNode], plan: CropPlan) -> list[DataNode]:
-    if plan.crops_by == "gpu":
-        half = plan.precision == "float16"
-        return arithmetic_crops(images, parameters, crops=plan.crops, augment=plan.augment, half=half)
     made = _compiled_crops(images, parameters, plan)
     return (
         made if plan.device == "cpu" else [crops.gpu() for crops in made]

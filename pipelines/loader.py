@@ -7,16 +7,18 @@ the next epoch starts where the reader's does.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import nvidia.dali
 import torch
 from nvidia.dali.pipeline import Pipeline
+from torch import Tensor
 
 from pipelines.batch import MultiCropBatch
 from pipelines.config import Augmentation, CropGroup, CropsBy, LoaderOptions
+from pipelines.crops.exact import normalization
 from pipelines.fingerprint import refuse_other, settings_of
 from pipelines.graph import CropPlan, dali_device, device_id, training_pipeline
 from pipelines.reading.position import EpochPosition
@@ -105,6 +107,7 @@ class DaliLoader(EpochPosition):
         super().__init__(steps_per_epoch=steps_per_epoch(**sizes), batch_size=layout.batch_size)
         self._dropped = native_batches(**sizes) - self._steps
         self._dtype: torch.dtype = getattr(torch, layout.plan.precision)
+        self._stage = _open_stage(layout.plan, layout.device) if layout.plan.crops_by == "gpu" else None
         self._first_epoch = 0
         self._stream = self._new_stream(None)
         self._num_replaced = 0
@@ -200,14 +203,20 @@ class DaliLoader(EpochPosition):
         return ResilientStream(plan, state)
 
     def _batch(self, made: Made) -> MultiCropBatch:
-        *groups, digits, source = made.outputs
+        *crops, digits, source = made.outputs
         names = parse_names(as_tensor(source))
         return MultiCropBatch(
-            groups=tuple(crop_view(group, self._dtype) for group in groups),
+            groups=self._groups(crops),
             labels=labels_of(self._layout.shards, as_tensor(digits), names),
             sample_ids=ids_of(names),
             replaced=tuple(made.replaced.values()),
         )
+
+    def _groups(self, outputs: Sequence[Any]) -> tuple[Tensor, ...]:
+        if self._stage is None:
+            return tuple(crop_view(crops, self._dtype) for crops in outputs)
+        pictures, *parameters = outputs
+        return self._stage(pictures, parameters)
 
     def _fingerprint(self) -> dict[str, Any]:
         layout, plan = self._layout, self._layout.plan
@@ -222,3 +231,10 @@ class DaliLoader(EpochPosition):
             "dali": nvidia.dali.__version__,
             **settings_of(plan.crops, plan.augment, replace(plan.options, precision=plan.precision)),
         }
+
+
+def _open_stage(plan: CropPlan, device: torch.device) -> Callable[[Any, Sequence[Any]], tuple[Tensor, ...]]:
+    """What makes the crops behind the graph, on torch's stream."""
+    from pipelines.crops.stage.stage import CropStage  # imports Triton, which a machine without a GPU may not have
+
+    return CropStage(plan.crops, normalization(plan.augment), device=device, precision=plan.precision)

@@ -2,8 +2,7 @@
 
 `draw_parameters` draws on the CPU for either device, by named operators, so that a checkpoint restores them and
 both devices see the same numbers. `exact_crops` is the CPU path: the kernels of pipelines.crops.kernels run on DALI's
-own threads, one image at a time, without the GIL. The GPU path that reads the same parameters is
-pipelines.crops.exact_arithmetic.
+own threads, one image at a time, without the GIL. The GPU path that reads the same parameters is pipelines.crops.stage.
 """
 
 from __future__ import annotations
