@@ -128,12 +128,16 @@ class OptimConfig:
     """Weight decay, on every parameter as in the reference."""
     trust_coefficient: Expert[float] = 0.001
     """LARC's share of the weight norm that one step may move."""
+    max_skipped_steps: Free[Expert[int]] = 0
+    """Steps that may be left out because their loss or a gradient was not finite, since the start or resume; one more
+    ends the training. Weights and queue are sound either way."""
 
     def __post_init__(self) -> None:
         """Refuse a warm-up that never ends, which the reference accepts in silence."""
         _at_least("--optim.epochs", self.epochs, 1)
         _positive("--optim.base-lr", self.base_lr)
         _positive("--optim.trust-coefficient", self.trust_coefficient)
+        _at_least("--optim.max-skipped-steps", self.max_skipped_steps, 0)
         for name in ("final_lr", "start_lr", "weight_decay", "momentum"):
             _not_negative(f"--optim.{name.replace('_', '-')}", getattr(self, name))
         if self.momentum >= 1:

@@ -5,12 +5,10 @@ No gradient flows here. arXiv 2006.09882, section 3.1 and appendix A.1.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
-from swav_dali.method.queue import FeatureQueue
+from swav_dali.config.sections import SwavConfig
 from swav_dali.ranks.world import sum_over_ranks
 
 
@@ -44,33 +42,24 @@ def sinkhorn(scores: Tensor, epsilon: float, iterations: int) -> Tensor:
 
 @torch.no_grad()
 def assign_codes(
-    embeddings: Tensor,
     scores: Tensor,
     prototypes: Tensor,
     *,
-    queue: FeatureQueue | None,
-    assign_crops: Sequence[int],
-    epsilon: float,
-    iterations: int,
+    queued: Tensor | None,
+    swav: SwavConfig,
 ) -> Tensor:
-    """Codes of the batch, (assigned, batch, prototypes); the batch then enters the queue.
-
-    A full queue takes part in the assignment with scores by the current prototypes; one that still fills does not.
+    """Codes of the batch, (assigned, batch, prototypes), shared out over the batch and what is queued.
 
     Args:
-        embeddings: unit rows, (crops, batch, dim).
-        scores: their cosines with the prototypes, (crops, batch, prototypes).
+        scores: cosines of the batch with the prototypes, (crops, batch, prototypes).
         prototypes: unit rows, (prototypes, dim).
-        queue: earlier embeddings of the assigned crops, or None.
-        assign_crops: crops that get codes.
-        epsilon: see sinkhorn.
-        iterations: see sinkhorn.
+        queued: earlier embeddings of the assigned crops, (assigned, rows, dim), or None; scored here, by the current
+            prototypes.
+        swav: epsilon, iterations and the crops that get codes.
     """
     batch_size = scores.shape[1]
-    assigned = torch.stack([scores[crop] for crop in assign_crops])
-    if queue is not None:
-        if queue.is_full:
-            with torch.autocast(scores.device.type, enabled=False):
-                assigned = torch.cat([queue.embeddings @ prototypes.T, assigned], dim=1)
-        queue.push(torch.stack([embeddings[crop] for crop in assign_crops]))
-    return sinkhorn(assigned, epsilon, iterations)[:, -batch_size:]
+    assigned = torch.stack([scores[crop] for crop in swav.assign_crops])
+    if queued is not None:
+        with torch.autocast(scores.device.type, enabled=False):
+            assigned = torch.cat([queued @ prototypes.T, assigned], dim=1)
+    return sinkhorn(assigned, swav.epsilon, swav.sinkhorn_iterations)[:, -batch_size:]

@@ -5,14 +5,16 @@ Every parameter is treated alike, biases and BatchNorm included, as the referenc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from swav_dali.method.guarded import GuardedOptimizer
 
-class Larc(torch.optim.Optimizer):
+
+class Larc(GuardedOptimizer):
     """Layer-wise scaled SGD.
 
     The update of every tensor w with gradient g, momentum buffer v and norms |w|, |g| is:
@@ -46,36 +48,28 @@ class Larc(torch.optim.Optimizer):
         }
         super().__init__(params, defaults)
 
-    @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
-        """Update every parameter that has a gradient; takes no closure."""
-        assert closure is None
-        for group in self.param_groups:
-            params = [param for param in group["params"] if param.grad is not None]
-            if params:
-                self._step_group(group, params)
-
-    def _step_group(self, group: dict[str, Any], params: list[Tensor]) -> None:
+    def _update(self, group: dict[str, Any], params: list[Tensor], grad_norms: Tensor, found_inf: Tensor) -> None:
         grads = [param.grad for param in params if param.grad is not None]
         updates = torch._foreach_add(grads, params, alpha=group["weight_decay"])
-        torch._foreach_mul_(updates, _ratios(group, params, grads).unbind())
-        buffers = [self._momentum_buffer(param) for param in params]
-        torch._foreach_mul_(buffers, group["momentum"])
-        torch._foreach_add_(buffers, updates)
-        torch._foreach_add_(params, buffers, alpha=-group["lr"])
+        torch._foreach_mul_(updates, _ratios(group, params, grad_norms).unbind())
+        torch._fused_sgd_(
+            params,
+            updates,
+            self._zeros(params, "momentum_buffer"),
+            lr=group["lr"],
+            momentum=group["momentum"],
+            weight_decay=0.0,
+            dampening=0.0,
+            nesterov=False,
+            maximize=False,
+            is_first_step=False,
+            found_inf=found_inf,
+        )
 
-    def _momentum_buffer(self, param: Tensor) -> Tensor:
-        state = self.state[param]
-        if "momentum_buffer" not in state:
-            state["momentum_buffer"] = torch.zeros_like(param)
-        buffer: Tensor = state["momentum_buffer"]
-        return buffer
 
-
-def _ratios(group: dict[str, Any], params: list[Tensor], grads: list[Tensor]) -> Tensor:
-    """The factor on each tensor's g + weight_decay w, (tensors,)."""
+def _ratios(group: dict[str, Any], params: list[Tensor], g: Tensor) -> Tensor:
+    """The factor on each tensor's g + weight_decay w, (tensors,), from the norms `g` of the gradients."""
     w = torch.stack(torch._foreach_norm(params))
-    g = torch.stack(torch._foreach_norm(grads))
     ratio = group["trust_coefficient"] * w / (g + group["weight_decay"] * w + group["eps"])
     # Where w is zero so is the decay. Where g is zero the raw gradient is zero: no decay either, hence factor 0.
     return torch.where(w == 0, 1.0, ratio) * (g != 0)

@@ -62,12 +62,18 @@ class FeatureQueue:
         """Whether every row holds an embedding; the same answer on every rank."""
         return self.num_filled == self.embeddings.shape[1]
 
-    def push(self, newest: Tensor) -> None:
-        """Put a batch, (assigned, batch, dim), in front and drop as many of the oldest rows."""
+    def push(self, newest: Tensor, *, unless: Tensor | None = None) -> None:
+        """Put a batch in front and drop as many of the oldest rows.
+
+        Args:
+            newest: (assigned, batch, dim).
+            unless: bool scalar on the device; where it is true no row changes. The count goes on all the same, for
+                it is on the host: a queue in its first filling is then used with as many rows of zeros at its end,
+                which are equally near to every prototype, until they fall out.
+        """
         length, batch_size = self.embeddings.shape[1], newest.shape[1]
-        self.embeddings = torch.cat(
-            [newest.to(self.embeddings.dtype), self.embeddings[:, : length - batch_size]], dim=1
-        )
+        pushed = torch.cat([newest.to(self.embeddings.dtype), self.embeddings[:, : length - batch_size]], dim=1)
+        self.embeddings = pushed if unless is None else torch.where(unless, self.embeddings, pushed)
         self.num_filled = min(self.num_filled + batch_size, length)
 
     def state_dict(self) -> dict[str, Any]:

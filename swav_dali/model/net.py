@@ -1,7 +1,8 @@
-"""The network of SwAV: trunk, projection head and prototypes, with the reference's parameter names.
+"""The network of SwAV: trunk, projection head and prototypes.
 
 Crops come grouped by size, image by image; embeddings and scores leave crop by crop, which is the order the codes,
-the queue and the loss want. The state dict is flat: a published ResNet-50 file differs by the prefix `module.` only.
+the queue and the loss want. The state dict is flat: a published ResNet-50 file differs by the prefix `module.` only
+(swav_dali.model.names).
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from swav_dali.model.names import use_published_names
 from swav_dali.model.resnet import ResNet
 
 
-class SwavNet(ResNet):
+class SwavNet(nn.Module):
     """Trunk plus head and prototypes (arXiv 2006.09882, section 3)."""
 
     def __init__(
@@ -30,9 +32,11 @@ class SwavNet(ResNet):
             hidden_dim: hidden width of the head; 0 makes it one linear layer.
             num_prototypes: rows of `prototypes.weight`.
         """
-        super().__init__(arch)
-        self.projection_head = _projection_head(self.num_features, hidden_dim, embedding_dim)
+        super().__init__()
+        self.trunk = ResNet(arch)
+        self.projection_head = _projection_head(self.trunk.num_features, hidden_dim, embedding_dim)
         self.prototypes = nn.Linear(embedding_dim, num_prototypes, bias=False)
+        use_published_names(self)
 
     def forward(self, groups: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """Embeddings (crops, batch, dim), unit rows, and scores (crops, batch, prototypes), their cosines.
@@ -44,7 +48,7 @@ class SwavNet(ResNet):
         Args:
             groups: crops of one size each, (batch, crops of the group, 3, s, s); a channels_last view stays one.
         """
-        features = torch.cat([self.backbone(group.flatten(0, 1)) for group in groups])
+        features = torch.cat([self.trunk(group.flatten(0, 1)) for group in groups])
         projected = self.projection_head(features)
         with torch.autocast(projected.device.type, enabled=False):
             projected = _crop_major(projected.to(self.prototypes.weight.dtype), groups)
@@ -62,7 +66,7 @@ class SwavNet(ResNet):
         """Trunk features for evaluation, (batch, 3, s, s) -> (batch, num_features), by the running statistics."""
         was_training = self.training
         self.eval()
-        pooled = self.backbone(images)
+        pooled: Tensor = self.trunk(images)
         self.train(was_training)
         return pooled
 

@@ -92,7 +92,7 @@ ARCHITECTURES = {
 
 
 class ResNet(nn.Module):
-    """A trunk without a classifier; its modules sit at the top level, where the published names expect them."""
+    """A trunk without a classifier."""
 
     def __init__(self, name: str) -> None:
         """Make and initialize the trunk called `name`; raises ConfigError for an unknown one."""
@@ -110,7 +110,7 @@ class ResNet(nn.Module):
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.apply(_initialize_convolution)
 
-    def backbone(self, images: Tensor) -> Tensor:
+    def forward(self, images: Tensor) -> Tensor:
         """Globally pooled features, (batch, 3, s, s) -> (batch, num_features)."""
         x = self.maxpool(self.relu(self.bn1(self.conv1(images))))
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))

@@ -38,15 +38,22 @@ def _train_epoch(run: Run) -> None:
         result = train_step(
             parts.net,
             batch.groups,
+            model=parts.model,
             optimizer=parts.optimizer,
             queue=parts.queue if run.plan.queue_has_started(run.clock.step) else None,
             learning_rate=run.plan.learning_rates[run.clock.step],
             freeze_prototypes=run.plan.prototypes_are_frozen(run.clock.step),
-            options=parts.options,
+            swav=run.config.swav,
             autocast_dtype=parts.autocast_dtype,
         )
         run.clock.step += 1
-        watch.step(result.loss, images=loader.batch_size, replaced=batch.replaced, step=run.clock.step)
+        watch.step(
+            result.loss,
+            images=loader.batch_size,
+            replaced=batch.replaced,
+            culprit=result.culprit,
+            step=run.clock.step,
+        )
         is_leaving = run.leaving.is_due(run.clock.step) and run.clock.step < run.plan.total_steps
         if run.plan.log_is_due(run.clock.step) or is_leaving:
             _log(run, result)

@@ -17,7 +17,6 @@ from swav_dali.config.sections import RunConfig
 from swav_dali.evaluate.probe import KnnProbe
 from swav_dali.method.larc import Larc
 from swav_dali.method.queue import FeatureQueue
-from swav_dali.method.step import StepOptions
 from swav_dali.model.net import SwavNet
 from swav_dali.ranks.leaving import Leaving
 from swav_dali.ranks.world import World
@@ -52,7 +51,6 @@ class ModelParts:
     """`model`, or its DistributedDataParallel wrapper."""
     optimizer: Larc
     queue: FeatureQueue | None
-    options: StepOptions
     autocast_dtype: torch.dtype | None
 
     def shared(self) -> Mapping[str, Stateful]:

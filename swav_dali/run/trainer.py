@@ -24,7 +24,7 @@ from swav_dali.errors import ConfigError
 from swav_dali.evaluate.probe_data import open_probe
 from swav_dali.method.larc import Larc
 from swav_dali.method.queue import FeatureQueue
-from swav_dali.method.step import StepOptions
+from swav_dali.method.sound import tensor_names
 from swav_dali.model.net import SwavNet
 from swav_dali.ranks.abort import abort_together
 from swav_dali.ranks.ddp import wrap
@@ -41,6 +41,7 @@ from swav_dali.run.summary import say_complete, summarize
 from swav_dali.watch.sinks.base import Event, Sink, SinkGroup
 from swav_dali.watch.sinks.console import ConsoleSink
 from swav_dali.watch.sinks.jsonl import JsonlSink
+from swav_dali.watch.skipped import SkippedSteps
 from swav_dali.watch.watch import Watch
 
 _VERSIONS = ("torch", "torchvision", "nvidia-dali-cuda130", "nvidia-dali-cuda120", "numba", "numpy")
@@ -99,6 +100,8 @@ def _open_run(config: RunConfig, world: World, start: Start | None, leaving: Lea
     shards = None if config.data.synthetic_images else _load_shards(config)
     loader = stack.enter_context(closing(_open_loader(config, shards, world)))
     probe = None if shards is None else open_probe(shards, config.data, config.knn, world)
+    parts = _make_parts(config, world)
+    skipped = SkippedSteps(config.optim.max_skipped_steps, tensor_names(parts.model))
     run = Run(
         config=config,
         world=world,
@@ -110,8 +113,8 @@ def _open_run(config: RunConfig, world: World, start: Start | None, leaving: Lea
             knn=config.knn,
             log=config.log,
         ),
-        parts=_make_parts(config, world),
-        services=Services(loader=loader, probe=probe, watch=Watch(world)),
+        parts=parts,
+        services=Services(loader=loader, probe=probe, watch=Watch(world, skipped)),
         versions=_versions(),
         leaving=leaving,
     )
@@ -142,12 +145,6 @@ def _make_parts(config: RunConfig, world: World) -> ModelParts:
             trust_coefficient=optim.trust_coefficient,
         ),
         queue=_build_queue(config.swav, config, world),
-        options=StepOptions(
-            temperature=config.swav.temperature,
-            epsilon=config.swav.epsilon,
-            sinkhorn_iterations=config.swav.sinkhorn_iterations,
-            assign_crops=config.swav.assign_crops,
-        ),
         autocast_dtype=autocast_dtype(config.precision, world.device),
     )
 

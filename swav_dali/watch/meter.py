@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
-from swav_dali.errors import TrainingError
 from swav_dali.watch.record import Local
 
 
@@ -22,11 +21,14 @@ class Window:
         steps: steps done in it.
         seconds: its length without pauses.
         figures: this rank's loss and rates.
+        first_skipped: number within the window, from 0, and culprit of the first step without effect, int64 (2,) on
+            the device; the culprit is negative where there is none.
     """
 
     steps: int
     seconds: float
     figures: Local
+    first_skipped: Tensor
 
     @property
     def seconds_per_step(self) -> float:
@@ -40,18 +42,37 @@ class Meter:
     def __init__(self) -> None:
         """Start counting now."""
         self._replaced = 0
+        self._skipped: Tensor | None = None
         self.reset()
 
     def reset(self) -> None:
         """Begin a new window."""
-        self._loss: Tensor | None = None
+        self._counted: Tensor | None = None
+        self._first_skipped: Tensor | None = None
         self._steps = 0
         self._images = 0
         self._began = time.perf_counter()
 
-    def update(self, loss: Tensor, images: int, *, replaced: int = 0) -> None:
-        """Count one step: its local mean loss, a device scalar, this rank's images and those others stood in for."""
-        self._loss = loss.clone() if self._loss is None else self._loss + loss
+    def update(self, loss: Tensor, images: int, *, culprit: Tensor, replaced: int = 0) -> None:
+        """Count one step.
+
+        Args:
+            loss: this rank's mean, a scalar on the device.
+            images: of this rank.
+            culprit: what left the step without effect, an int64 scalar on the device, negative in a sound step; see
+                swav_dali.method.sound.
+            replaced: images that others stood in for.
+        """
+        is_sound = culprit < 0
+        counted = torch.stack([torch.where(is_sound, loss, 0.0), is_sound.to(loss.dtype)])
+        here = torch.stack([torch.full_like(culprit, self._steps), culprit])
+        if self._counted is None or self._first_skipped is None:
+            self._counted, self._first_skipped = counted, here
+        else:
+            self._counted = self._counted + counted
+            self._first_skipped = torch.where(self._first_skipped[1] < 0, here, self._first_skipped)
+        skipped = (~is_sound).long()
+        self._skipped = skipped if self._skipped is None else self._skipped + skipped
         self._steps += 1
         self._images += images
         self._replaced += replaced
@@ -64,32 +85,21 @@ class Meter:
         self._began += time.perf_counter() - stopped
 
     def close(self) -> Window:
-        """End the window and begin the next; `samples_replaced` counts from the start of the process."""
-        assert self._loss is not None, "close() before the first update()"
+        """End the window and begin the next.
+
+        `samples_replaced` and `steps_skipped` count from the start of the process; the loss is of the other steps.
+        """
+        assert self._counted is not None, "close() before the first update()"
+        assert self._first_skipped is not None
+        assert self._skipped is not None
         seconds, steps = time.perf_counter() - self._began, self._steps
         figures: Local = {
-            "loss": self._loss / steps,
+            "loss": self._counted[0] / self._counted[1],
             "images_per_second": self._images / seconds,
             "seconds_per_step": seconds / steps,
             "samples_replaced": self._replaced,
+            "steps_skipped": self._skipped,
         }
+        window = Window(steps, seconds, figures, self._first_skipped)
         self.reset()
-        return Window(steps, seconds, figures)
-
-
-def refuse_not_finite(losses: Sequence[float], *, step: int, steps: int) -> None:
-    """Raise TrainingError, alike on every rank, when the loss of a step of the last `steps` is not finite on a rank.
-
-    Args:
-        losses: mean loss of the window by rank.
-        step: the window's last step.
-        steps: length of the window.
-    """
-    ranks = [rank for rank, loss in enumerate(losses) if not math.isfinite(loss)]
-    if ranks:
-        raise TrainingError(
-            "the loss is not finite",
-            where=f"steps {step - steps + 1} to {step}" + (f", rank {ranks[0]}" if len(losses) > 1 else ""),
-            found=losses[ranks[0]],
-            fix="lower --optim.base-lr or raise --swav.epsilon; the newest checkpoint is sound",
-        )
+        return window

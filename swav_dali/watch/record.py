@@ -72,6 +72,7 @@ FIGURES = (
         "data_wait_share", "share", "Where the time goes", "spread", "share of the time the host waited for a batch"
     ),
     Figure("data_ms", "ms", "Where the time goes", "spread", "per step: the host waits for a batch"),
+    Figure("steps_skipped", "steps", "Health", "same", "steps without effect: a loss or gradient was not finite"),
     Figure("code_entropy", "nats", "Health", "mean", "mean entropy of the codes; ln K means they say nothing"),
     Figure("prototypes_used", "share", "Health", "mean", "share of the prototypes that win an image"),
     Figure("top_prototype_share", "share", "Health", "mean", "share of the images the most popular prototype wins"),

@@ -11,9 +11,10 @@ from torch import Tensor
 from swav_dali.ranks.world import World
 from swav_dali.watch.gather import gather
 from swav_dali.watch.machine import machine_figures
-from swav_dali.watch.meter import Meter, Window, refuse_not_finite
+from swav_dali.watch.meter import Meter, Window
 from swav_dali.watch.record import Local, combine
 from swav_dali.watch.sinks.base import Event, SinkGroup
+from swav_dali.watch.skipped import SkippedSteps
 from swav_dali.watch.spans import Spans
 
 _Item = TypeVar("_Item")
@@ -22,9 +23,10 @@ _Item = TypeVar("_Item")
 class Watch:
     """Every rank has one; only rank 0's has sinks, which are opened once the run knows whether it continues."""
 
-    def __init__(self, world: World) -> None:
-        """Watch this rank of `world`."""
+    def __init__(self, world: World, skipped: SkippedSteps) -> None:
+        """Watch this rank of `world`; `skipped` judges the steps without effect."""
         self._world = world
+        self._skipped = skipped
         self._meter = Meter()
         self.spans = Spans(world.device)
         self.sinks = SinkGroup([])
@@ -44,9 +46,9 @@ class Watch:
                 return
             yield batch
 
-    def step(self, loss: Tensor, *, images: int, replaced: tuple[str, ...], step: int) -> None:
+    def step(self, loss: Tensor, *, images: int, replaced: tuple[str, ...], culprit: Tensor, step: int) -> None:
         """Count a step; see Meter.update. `replaced` are the names of pictures that others stood in for."""
-        self._meter.update(loss, images, replaced=len(replaced))
+        self._meter.update(loss, images, culprit=culprit, replaced=len(replaced))
         for name in replaced:
             self.event(Event("warning", step, f"cannot be decoded, another stands in: {name}"))
         self.spans.end_step()
@@ -64,12 +66,19 @@ class Watch:
             figures: of the run and of its last step, declared in swav_dali.watch.record.
 
         Raises:
-            TrainingError: the loss is not finite, on every rank alike.
+            TrainingError: too many steps without effect, on every rank alike.
         """
         machine = machine_figures(self._world.device)
-        gathered = gather({**figures, **window.figures, **self._times(window), **machine}, self._world)
-        refuse_not_finite(gathered["loss"], step=step, steps=window.steps)
-        self.sinks.record(combine(gathered))
+        first = dict(zip(("first_skipped", "culprit"), window.first_skipped, strict=True))
+        gathered = gather({**figures, **window.figures, **self._times(window), **machine, **first}, self._world)
+        self._skipped.judge(
+            total=round(gathered["steps_skipped"][0]),
+            losses=gathered["loss"],
+            first=list(zip(gathered["first_skipped"], gathered["culprit"], strict=True)),
+            step=step,
+            steps=window.steps,
+        )
+        self.sinks.record(combine({name: values for name, values in gathered.items() if name not in first}))
 
     def record(self, figures: Local) -> None:
         """Hand out figures that are equal on all ranks already, such as a probe's."""

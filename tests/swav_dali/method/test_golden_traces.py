@@ -16,10 +16,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from swav_dali.config.sections import SwavConfig
 from swav_dali.method.larc import Larc
 from swav_dali.method.queue import FeatureQueue
 from swav_dali.method.schedule import learning_rates
-from swav_dali.method.step import StepOptions, train_step
+from swav_dali.method.step import train_step
+from swav_dali.model.names import published_name
 from swav_dali.model.net import SwavNet
 from swav_dali.ranks.ddp import wrap
 from swav_dali.ranks.world import World
@@ -82,7 +84,7 @@ def made_net(num_prototypes: int) -> SwavNet:
     net = SwavNet("resnet50", num_prototypes=num_prototypes).double()
     with torch.no_grad():
         for name, parameter in net.named_parameters():
-            parameter.copy_(made_parameter(name, parameter.shape))
+            parameter.copy_(made_parameter(published_name(name), parameter.shape))
     return net.to(memory_format=torch.channels_last)  # halves the time of float64 convolutions
 
 
@@ -112,7 +114,7 @@ def replay(world: World, case: Case) -> Trace:
     net = wrap(model, world, sync_bn="off")
     optimizer = Larc(net.parameters(), lr=0.0)
     queue = made_queue(case, world)
-    options = StepOptions(temperature=0.1, epsilon=case.epsilon, sinkhorn_iterations=3, assign_crops=case.assign_crops)
+    swav = SwavConfig(epsilon=case.epsilon, assign_crops=case.assign_crops)
     first, last = case.rates
     rates = learning_rates(
         steps_per_epoch=case.steps, epochs=1, warmup_epochs=1, start_lr=first, base_lr=last, final_lr=0.0
@@ -121,16 +123,17 @@ def replay(world: World, case: Case) -> Trace:
         train_step(
             net,
             made_groups(case, step, world.rank),
+            model=model,
             optimizer=optimizer,
             queue=queue,
             learning_rate=rate,
             freeze_prototypes=step < case.frozen_steps,
-            options=options,
+            swav=swav,
             autocast_dtype=None,
         )
         for step, rate in enumerate(rates)
     ]
-    parameters = dict(model.named_parameters())
+    parameters = {published_name(name): parameter for name, parameter in model.named_parameters()}
     trace = {
         "loss": torch.stack([r.loss for r in results]),
         "lr": torch.tensor(rates, dtype=torch.float64),

@@ -11,16 +11,17 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from swav_dali.config.sections import SwavConfig
 from swav_dali.method.codes import sinkhorn
 from swav_dali.method.larc import Larc
 from swav_dali.method.loss import swapped_loss
 from swav_dali.method.queue import FeatureQueue
-from swav_dali.method.step import StepOptions, StepResult, train_step
+from swav_dali.method.step import StepResult, train_step
 from swav_dali.model.net import SwavNet
 from swav_dali.ranks.world import World
 
 CPU = torch.device("cpu")
-OPTIONS = StepOptions(temperature=0.1, epsilon=0.05, sinkhorn_iterations=3, assign_crops=(0, 1))
+SWAV = SwavConfig()
 
 
 class Setup:
@@ -47,11 +48,12 @@ class Setup:
 
     def step(self, number: int, **changes: Any) -> StepResult:
         arguments: dict[str, Any] = {
+            "model": self.net,
             "optimizer": self.optimizer,
             "queue": self.queue,
             "learning_rate": 0.5,
             "freeze_prototypes": False,
-            "options": OPTIONS,
+            "swav": SWAV,
             "autocast_dtype": None,
         }
         return train_step(self.net, self.groups(number), **arguments | changes)
@@ -69,8 +71,7 @@ def test_the_result_is_detached_and_consistent() -> None:
 
 
 def test_codes_may_come_from_any_crops_in_any_order() -> None:
-    options = StepOptions(temperature=0.1, epsilon=0.05, sinkhorn_iterations=3, assign_crops=(1, 0))
-    result = Setup().step(0, queue=None, options=options)
+    result = Setup().step(0, queue=None, swav=SwavConfig(assign_crops=(1, 0)))
     assert torch.equal(result.codes, sinkhorn(result.scores[:2].flip(0), 0.05, 3))
 
 
@@ -90,7 +91,7 @@ def test_prototypes_are_unit_rows_in_the_forward_and_move_after_it() -> None:
 def test_frozen_prototypes_stay_and_gather_no_momentum_while_the_rest_moves() -> None:
     setup = Setup()
     setup.net.normalize_prototypes_()
-    prototypes, trunk = setup.net.prototypes.weight, setup.net.conv1.weight
+    prototypes, trunk = setup.net.prototypes.weight, setup.net.trunk.conv1.weight
     before, trunk_before = prototypes.detach().clone(), trunk.detach().clone()
     for number in range(3):
         setup.step(number, freeze_prototypes=True)
@@ -104,12 +105,12 @@ def test_frozen_prototypes_stay_and_gather_no_momentum_while_the_rest_moves() ->
 
 def test_the_learning_rate_reaches_the_optimizer() -> None:
     setup = Setup()
-    before = setup.net.conv1.weight.detach().clone()
+    before = setup.net.trunk.conv1.weight.detach().clone()
     setup.step(0, learning_rate=0.0)
-    assert torch.equal(setup.net.conv1.weight, before)
+    assert torch.equal(setup.net.trunk.conv1.weight, before)
     setup.step(0, learning_rate=1.0)
     assert setup.optimizer.param_groups[0]["lr"] == 1.0
-    assert not torch.equal(setup.net.conv1.weight, before)
+    assert not torch.equal(setup.net.trunk.conv1.weight, before)
 
 
 def test_the_queue_takes_part_from_the_step_after_it_is_full_with_the_current_prototypes() -> None:
@@ -200,11 +201,12 @@ def test_no_step_waits_for_the_device() -> None:
         train_step(
             setup.net,
             groups,
+            model=setup.net,
             optimizer=setup.optimizer,
             queue=setup.queue,
             learning_rate=0.5,
             freeze_prototypes=True,
-            options=OPTIONS,
+            swav=SWAV,
             autocast_dtype=torch.bfloat16,
         )
     finally:

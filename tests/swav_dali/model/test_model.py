@@ -56,21 +56,21 @@ def test_each_crop_lands_in_its_own_row() -> None:
     embeddings, _ = net(groups)
     crops = [(group, n) for group in groups for n in range(group.shape[1])]
     for row, (group, n) in enumerate(crops):
-        alone = functional.normalize(net.projection_head(net.backbone(group[:, n])), dim=1)
+        alone = functional.normalize(net.projection_head(net.trunk(group[:, n])), dim=1)
         torch.testing.assert_close(embeddings[row], alone, rtol=1e-10, atol=1e-12)
 
 
 def test_batchnorm_sees_each_size_apart_in_the_trunk_and_all_crops_together_in_the_head() -> None:
     net, groups = small_net().double(), made_groups(torch.float64)
     seen: dict[str, list[int]] = {"trunk": [], "head": []}
-    net.bn1.register_forward_hook(lambda _m, inputs, _o: seen["trunk"].append(len(inputs[0])))
+    net.trunk.bn1.register_forward_hook(lambda _m, inputs, _o: seen["trunk"].append(len(inputs[0])))
     net.projection_head[1].register_forward_hook(lambda _m, inputs, _o: seen["head"].append(len(inputs[0])))
     net(groups)
     assert seen == {"trunk": [8, 12], "head": [20]}
-    mean = torch.zeros(net.bn1.num_features, dtype=torch.float64)
+    mean = torch.zeros(net.trunk.bn1.num_features, dtype=torch.float64)
     for group in groups:
-        mean = 0.9 * mean + 0.1 * net.conv1(group.flatten(0, 1)).mean((0, 2, 3))
-    torch.testing.assert_close(net.bn1.running_mean, mean)
+        mean = 0.9 * mean + 0.1 * net.trunk.conv1(group.flatten(0, 1)).mean((0, 2, 3))
+    torch.testing.assert_close(net.trunk.bn1.running_mean, mean)
 
 
 def test_channels_last_crops_reach_the_trunk_without_a_copy() -> None:
@@ -82,7 +82,7 @@ def test_channels_last_crops_reach_the_trunk_without_a_copy() -> None:
         pointers.append(inputs[0].data_ptr())
         orders.append(inputs[0].is_contiguous(memory_format=torch.channels_last))
 
-    net.conv1.register_forward_pre_hook(look)
+    net.trunk.conv1.register_forward_pre_hook(look)
     net([rows.view(4, 2, 3, 32, 32)])
     assert pointers == [rows.data_ptr()]
     assert orders == [True]

@@ -31,7 +31,7 @@ def test_torchvisions_weights_load_one_to_one_and_give_its_features(name: str, i
     ours.load_state_dict(theirs.state_dict())
     images = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
-        torch.testing.assert_close(ours.backbone(images), theirs(images), rtol=0, atol=0)
+        torch.testing.assert_close(ours(images), theirs(images), rtol=0, atol=0)
 
 
 def test_resnet50_has_318_entries_and_23_508_032_parameters() -> None:
@@ -63,7 +63,7 @@ def test_convolutions_start_as_kaiming_fan_out_and_batchnorm_as_identity() -> No
 @pytest.mark.parametrize("size", [32, 64])
 def test_the_tiny_trunk_takes_small_crops(size: int) -> None:
     trunk = ResNet("tiny")
-    assert trunk.backbone(torch.randn(2, 3, size, size)).shape == (2, trunk.num_features)
+    assert trunk(torch.randn(2, 3, size, size)).shape == (2, trunk.num_features)
 
 
 @pytest.mark.parametrize("name", ["tiny", "resnet18"])
@@ -73,7 +73,7 @@ def test_channels_last_images_stay_so_to_the_last_layer(name: str) -> None:
     trunk.layer4.register_forward_hook(
         lambda _module, _inputs, out: orders.append(out.is_contiguous(memory_format=torch.channels_last))
     )
-    trunk.backbone(torch.randn(2, 3, 64, 64).contiguous(memory_format=torch.channels_last))
+    trunk(torch.randn(2, 3, 64, 64).contiguous(memory_format=torch.channels_last))
     assert orders == [True]
 
 

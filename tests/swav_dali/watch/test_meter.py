@@ -1,22 +1,23 @@
-"""The meter averages on the device and names the window, and the rank, in which a loss went wrong."""
+"""The meter averages on the device and leaves out steps that had no effect."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
-from swav_dali.errors import TrainingError
-from swav_dali.watch.meter import Meter, refuse_not_finite
+from swav_dali.watch.meter import Meter, Window
+
+SOUND = torch.tensor(-1)
 
 
 def test_the_loss_is_the_mean_of_the_window_and_a_new_window_starts_empty() -> None:
     meter = Meter()
     for value in (1.0, 2.0, 6.0):
-        meter.update(torch.tensor(value), images=4)
+        meter.update(torch.tensor(value), images=4, culprit=SOUND)
     window = meter.close()
     assert window.steps == 3
     assert float(window.figures["loss"]) == pytest.approx(3.0)
-    meter.update(torch.tensor(7.0), images=4)
+    meter.update(torch.tensor(7.0), images=4, culprit=SOUND)
     window = meter.close()
     assert window.steps == 1
     assert float(window.figures["loss"]) == pytest.approx(7.0)
@@ -24,8 +25,8 @@ def test_the_loss_is_the_mean_of_the_window_and_a_new_window_starts_empty() -> N
 
 def test_the_callers_loss_is_not_changed() -> None:
     meter, loss = Meter(), torch.tensor(1.0)
-    meter.update(loss, images=1)
-    meter.update(torch.tensor(5.0), images=1)
+    meter.update(loss, images=1, culprit=SOUND)
+    meter.update(torch.tensor(5.0), images=1, culprit=SOUND)
     assert loss.item() == 1.0
 
 
@@ -33,8 +34,8 @@ def test_rates_are_of_the_window_and_replaced_pictures_of_the_process(monkeypatc
     now = iter([0.0, 4.0, 4.0, 6.0, 6.0])  # start, close and reset, twice
     monkeypatch.setattr("swav_dali.watch.meter.time.perf_counter", lambda: next(now))
     meter = Meter()
-    meter.update(torch.tensor(1.0), images=10, replaced=2)
-    meter.update(torch.tensor(1.0), images=30, replaced=1)
+    meter.update(torch.tensor(1.0), images=10, culprit=SOUND, replaced=2)
+    meter.update(torch.tensor(1.0), images=30, culprit=SOUND, replaced=1)
     first = meter.close()
     assert first.seconds == 4.0
     assert first.seconds_per_step == 2.0
@@ -43,8 +44,9 @@ def test_rates_are_of_the_window_and_replaced_pictures_of_the_process(monkeypatc
         "images_per_second": 10.0,
         "seconds_per_step": 2.0,
         "samples_replaced": 3,
+        "steps_skipped": 0,
     }
-    meter.update(torch.tensor(1.0), images=10, replaced=4)
+    meter.update(torch.tensor(1.0), images=10, culprit=SOUND, replaced=4)
     second = meter.close().figures
     assert (second["images_per_second"], second["seconds_per_step"]) == (5.0, 2.0)
     assert second["samples_replaced"] == 7
@@ -54,7 +56,7 @@ def test_a_pause_is_kept_out_of_the_rate(monkeypatch: pytest.MonkeyPatch) -> Non
     now = iter([0.0, 1.0, 11.0, 12.0, 12.0])
     monkeypatch.setattr("swav_dali.watch.meter.time.perf_counter", lambda: next(now))
     meter = Meter()
-    meter.update(torch.tensor(1.0), images=10)
+    meter.update(torch.tensor(1.0), images=10, culprit=SOUND)
     with meter.paused():
         pass
     window = meter.close()
@@ -64,22 +66,37 @@ def test_a_pause_is_kept_out_of_the_rate(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_a_reset_drops_what_was_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     meter = Meter()
-    meter.update(torch.tensor(100.0), images=10)
+    meter.update(torch.tensor(100.0), images=10, culprit=SOUND)
     meter.reset()
-    meter.update(torch.tensor(3.0), images=1)
+    meter.update(torch.tensor(3.0), images=1, culprit=SOUND)
     window = meter.close()
     assert window.steps == 1
     assert float(window.figures["loss"]) == 3.0
 
 
-@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
-def test_a_loss_that_is_not_finite_is_an_error_naming_its_steps(bad: float) -> None:
-    with pytest.raises(TrainingError, match="steps 8 to 10:") as caught:
-        refuse_not_finite([bad], step=10, steps=3)
-    assert "rank" not in str(caught.value).partition("found")[0]
+def window_of(meter: Meter, steps: list[tuple[float, int]]) -> Window:
+    for loss, culprit in steps:
+        meter.update(torch.tensor(loss), images=1, culprit=torch.tensor(culprit))
+    return meter.close()
 
 
-def test_of_several_ranks_the_first_bad_one_is_named() -> None:
-    with pytest.raises(TrainingError, match=r"steps 8 to 10, rank 1.*found nan"):
-        refuse_not_finite([1.0, float("nan"), float("inf")], step=10, steps=3)
-    refuse_not_finite([1.0, 2.0], step=10, steps=3)
+def test_steps_without_effect_are_counted_for_good_and_left_out_of_the_loss() -> None:
+    meter, nan = Meter(), float("nan")
+    window = window_of(meter, [(1.0, -1), (nan, 5), (3.0, -1), (float("inf"), 2), (5.0, -1)])
+    assert float(window.figures["loss"]) == pytest.approx(3.0)
+    assert float(window.figures["steps_skipped"]) == 2
+    assert window.steps == 5
+    window = window_of(meter, [(nan, 0), (7.0, -1)])
+    assert float(window.figures["loss"]) == pytest.approx(7.0)
+    assert float(window.figures["steps_skipped"]) == 3
+
+
+def test_the_first_step_without_effect_of_a_window_is_kept_in_mind() -> None:
+    meter, nan = Meter(), float("nan")
+    assert window_of(meter, [(1.0, -1), (nan, 5), (nan, 2)]).first_skipped.tolist() == [1, 5]
+    assert window_of(meter, [(1.0, -1), (2.0, -1)]).first_skipped[1] < 0
+    assert window_of(meter, [(nan, 0), (2.0, -1)]).first_skipped.tolist() == [0, 0]
+
+
+def test_a_window_without_any_effect_has_no_loss() -> None:
+    assert window_of(Meter(), [(float("nan"), 1)]).figures["loss"].isnan()

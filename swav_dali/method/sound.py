@@ -1,0 +1,66 @@
+"""A step whose loss or gradients are not finite changes nothing, on any rank, and tells which tensor was first.
+
+All of it stays on the device. No collective is spent on it: a loss that is not finite makes every gradient of its
+rank NaN, and the average over the ranks takes that to all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from swav_dali.model.names import published_name
+
+SOUND = -1
+"""The culprit of a step with nothing to complain of."""
+_FORWARD = ("embeddings", "loss")
+
+
+def backward(loss: Tensor) -> None:
+    """Gradients of `loss`; all NaN where it is not finite."""
+    loss.backward(torch.where(loss.isfinite(), 1.0, torch.nan).to(loss.dtype))
+
+
+def culprit(embeddings: Tensor, loss: Tensor, gradient_norms: Tensor) -> Tensor:
+    """What was not finite first in this rank's step: an index into `tensor_names`, int64 scalar, or SOUND.
+
+    It is SOUND on all ranks or on none.
+
+    Args:
+        embeddings: of the step, any shape.
+        loss: of this rank.
+        gradient_norms: of every parameter, averaged over the ranks, (parameters,).
+    """
+    forward = torch.stack([embeddings.sum(), loss]).to(gradient_norms.dtype)
+    is_bad = ~torch.cat([forward, gradient_norms]).isfinite()
+    return torch.where(is_bad.any(), is_bad.int().argmax(), SOUND)
+
+
+def tensor_names(model: nn.Module) -> list[str]:
+    """What the indices of `culprit` mean, for an optimizer over `model.parameters()`."""
+    return [*_FORWARD, *(f"gradient of {published_name(name)}" for name, _ in model.named_parameters())]
+
+
+class Undo:
+    """Puts tensors back that a step moves before anyone knows whether it is sound."""
+
+    def __init__(self, tensors: Iterable[Tensor]) -> None:
+        """Remember the present values of the floating-point ones among `tensors`."""
+        self._tensors = [tensor.detach() for tensor in tensors if tensor.is_floating_point()]
+        self._before = _flat(self._tensors)
+
+    @torch.no_grad()
+    def undo_if(self, is_wanted: Tensor) -> None:
+        """Put the remembered values back where the bool scalar `is_wanted` says so."""
+        if not self._tensors:
+            return
+        kept = torch.where(is_wanted, self._before, _flat(self._tensors))
+        parts = kept.split([tensor.numel() for tensor in self._tensors])
+        shaped = [part.view_as(tensor) for part, tensor in zip(parts, self._tensors, strict=True)]
+        torch._foreach_copy_(self._tensors, shaped)
+
+
+def _flat(tensors: Sequence[Tensor]) -> Tensor:
+    return torch.cat([tensor.flatten() for tensor in tensors]) if tensors else torch.empty(0)
