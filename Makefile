@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: help env demo test check slow gpu-check clean
+.PHONY: help env demo test check slow drill drill-short gpu-check clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -33,6 +33,12 @@ test: check  ## check, then every test that needs no GPU
 
 slow: env  ## the tests marked slow as well
 	$(BIN)/pytest -n auto --slow
+
+drill: env  ## 300 trials of what can happen to a run, into docs/drill.md; goes on where it stopped
+	$(BIN)/python -m tests.drill --page docs/drill.md
+
+drill-short: env  ## one trial of each cheap kind, two minutes
+	$(BIN)/python -m tests.drill --short --again
 
 gpu-check: env  ## on a machine with a GPU: the gpu tests and the bench, into gpu-check.json
 	$(BIN)/python -m shards demo data/demo

@@ -47,8 +47,9 @@ def hold_run(folder: Path, *, beat_seconds: float = BEAT_SECONDS) -> Iterator[No
     is_over = threading.Event()
     try:
         _acquire(descriptor, folder, beat_seconds)
-        _write(descriptor, {})
-        beats = threading.Thread(target=_beat, args=(descriptor, is_over, beat_seconds), name="lock-beat", daemon=True)
+        me = _me()
+        _write(descriptor, me)
+        beats = threading.Thread(target=_beat, args=(descriptor, me, is_over, beat_seconds), daemon=True)
         beats.start()
         try:
             yield
@@ -69,7 +70,7 @@ def _acquire(descriptor: int, folder: Path, beat_seconds: float) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         is_free = holder.get("machine") in (None, _machine())
     except BlockingIOError:
-        raise _refusal(folder, holder) from None
+        raise _refusal(folder, _read(folder)) from None
     except OSError:  # this file system has no locks: the beat alone decides
         is_free = not holder
     if is_free:
@@ -86,15 +87,16 @@ def _acquire(descriptor: int, folder: Path, beat_seconds: float) -> None:
             raise _refusal(folder, now)
 
 
-def _beat(descriptor: int, is_over: threading.Event, beat_seconds: float) -> None:
-    since = datetime.now(UTC).isoformat(timespec="seconds")
-    holder = {"machine": _machine(), "host": socket.gethostname(), "pid": os.getpid(), "since": since}
+def _beat(descriptor: int, me: dict[str, Any], is_over: threading.Event, beat_seconds: float) -> None:
     number = 0
-    while True:
-        _write(descriptor, {**holder, "beat": number})
+    while not is_over.wait(beat_seconds):
         number += 1
-        if is_over.wait(beat_seconds):
-            return
+        _write(descriptor, {**me, "beat": number})
+
+
+def _me() -> dict[str, Any]:
+    since = datetime.now(UTC).isoformat(timespec="seconds")
+    return {"machine": _machine(), "host": socket.gethostname(), "pid": os.getpid(), "since": since, "beat": 0}
 
 
 def _write(descriptor: int, holder: dict[str, Any]) -> None:

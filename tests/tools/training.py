@@ -48,9 +48,9 @@ def draw_folder(root: Path, *, num_images: int, seed: int) -> Path:
     return root
 
 
-def build_shards(source: Path, out: Path) -> Path:
+def build_shards(source: Path, out: Path, *options: str) -> Path:
     """`python -m shards build`, as a user runs it."""
-    command = [sys.executable, "-m", "shards", "build", str(source), str(out)]
+    command = [sys.executable, "-m", "shards", "build", str(source), str(out), *options]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=120)
     return out
 
