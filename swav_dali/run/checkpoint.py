@@ -18,6 +18,7 @@ from typing import Any, Protocol
 
 import torch
 
+from shards.host.atomic import sync_folder, write_whole
 from swav_dali.errors import CheckpointError
 from swav_dali.ranks.world import World, barrier
 
@@ -76,7 +77,7 @@ def save_checkpoint(
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir(parents=True)
     barrier()
-    _write_tensors(draft / f"rank-{world.rank:05d}.pt", per_rank)
+    _write_tensors(draft / rank_file(world.rank), per_rank)
     if world.is_main:
         _write_tensors(draft / "shared.pt", shared)
     barrier()
@@ -85,51 +86,112 @@ def save_checkpoint(
         meta = CheckpointMeta(
             step=step, epoch=epoch, world_size=world.size, config=config, versions=versions, files=files
         )
-        _write_text(draft / "meta.json", json.dumps(asdict(meta), indent=1))
-        _sync_folder(draft)
+        write_whole(draft / "meta.json", json.dumps(asdict(meta), indent=1).encode())
         _set_aside(final)
         draft.rename(final)
-        _sync_folder(root)
+        sync_folder(root)
         sweep(root)
     barrier()
     return final
 
 
 def load_meta(folder: Path) -> CheckpointMeta:
-    """The checkpoint's meta.json; raises CheckpointError when it is missing, foreign or newer than this code."""
+    """The checkpoint's meta.json, keys of other versions left out.
+
+    Raises:
+        CheckpointError: it is missing, damaged, foreign or newer than this code.
+    """
+    path = folder / "meta.json"
     try:
-        data = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError) as error:
-        raise CheckpointError("not a checkpoint", where=folder, found=str(error)) from error
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError("not a checkpoint", where=folder, found=f"meta.json: {error}") from error
+    if not isinstance(data, dict):
+        raise CheckpointError("not a checkpoint", where=folder, found=f"{type(data).__name__} in meta.json")
     if data.get("format") != FORMAT or data.get("version") != VERSION:
         found = f"{data.get('format')} {data.get('version')}"
         raise CheckpointError("not a checkpoint of this version", where=folder, found=found, expected=f"{FORMAT} 1")
-    return CheckpointMeta(**data)
+    wrong = [key for key, kind in _META_TYPES.items() if type(data.get(key)) is not kind]
+    if wrong or not all(map(_is_fingerprint, data["files"].values())):
+        found = f"no usable {', '.join(wrong or ['files'])} in meta.json"
+        raise CheckpointError("not a whole checkpoint", where=folder, found=found)
+    return CheckpointMeta(**{key: data[key] for key in _META_TYPES})
 
 
-def load_parts(folder: Path, name: str) -> dict[str, Any]:
+_META_TYPES = {"step": int, "epoch": int, "world_size": int, "config": dict, "versions": dict, "files": dict}
+
+
+def check_checkpoint(folder: Path) -> CheckpointMeta:
+    """Read every byte of a checkpoint and compare it with what was written; its meta.json.
+
+    Raises:
+        CheckpointError: a file is missing or its bytes have changed, or meta.json names another place in the training
+            than the states do.
+    """
+    meta = load_meta(folder)
+    for name in ("shared.pt", *(rank_file(rank) for rank in range(meta.world_size))):
+        _check_file(folder / name, meta)
+    clock = load_parts(folder, "shared.pt", meta).get("clock", {})
+    loader = load_parts(folder, rank_file(0), meta).get("loader", {})
+    step, epoch, rest = clock.get("step"), loader.get("epoch"), loader.get("step_in_epoch")
+    if step != meta.step or not _is_place(meta, epoch, rest):
+        raise CheckpointError(
+            "meta.json names another place in the training than the states",
+            where=folder,
+            found=f"step {meta.step}, epoch {meta.epoch}",
+            expected=f"step {step}, with {rest} steps of epoch {epoch} done",
+        )
+    return meta
+
+
+def rank_file(rank: int) -> str:
+    """The file of one rank's part."""
+    return f"rank-{rank:05d}.pt"
+
+
+def _is_place(meta: CheckpointMeta, epoch: int, rest: int) -> bool:
+    """Whether `meta` counts `epoch` whole epochs and `rest` steps; all steps of one may have been counted as whole."""
+    if epoch == 0:
+        return meta.step == rest and meta.epoch in (0, 1)
+    per_epoch, left = divmod(meta.step - rest, epoch)
+    return left == 0 and per_epoch > 0 and meta.epoch == meta.step // per_epoch
+
+
+def load_parts(folder: Path, name: str, meta: CheckpointMeta | None = None) -> dict[str, Any]:
     """The saved states of shared.pt or rank-….pt, on the CPU, by part name.
+
+    Args:
+        folder: the checkpoint.
+        name: the file.
+        meta: given where the file has just been compared with it.
 
     Raises:
         CheckpointError: the file is missing, or its bytes are not those that were written.
     """
-    path = folder / name
-    expected = load_meta(folder).files.get(name)
-    if expected is None or not path.exists():
-        raise CheckpointError("file missing", where=path, fix="continue from another one with --resume PATH")
-    if _fingerprint(path) != expected:
-        raise CheckpointError(
-            "bytes differ from those written", where=path, fix="remove this checkpoint folder; the one before is used"
-        )
-    parts: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    if meta is None:
+        _check_file(folder / name, load_meta(folder))
+    parts: dict[str, Any] = torch.load(folder / name, map_location="cpu", weights_only=True)
     return parts
+
+
+def _check_file(path: Path, meta: CheckpointMeta) -> None:
+    expected = meta.files.get(path.name)
+    if expected is None or not path.is_file():
+        raise CheckpointError("file missing", where=path, fix="continue from another one with --resume PATH")
+    if path.stat().st_size != expected["bytes"] or _fingerprint(path) != expected:
+        raise CheckpointError(
+            "bytes differ from those written", where=path, fix="continue from another one with --resume PATH"
+        )
 
 
 def find_checkpoints(root: Path) -> list[Path]:
     """Complete checkpoint folders, oldest first: meta.json is there and every file has its size."""
-    if not root.is_dir():
-        return []
-    return [folder for folder in sorted(root.glob("step-*")) if _is_complete(folder)]
+    return [folder for folder in step_folders(root) if _is_complete(folder)]
+
+
+def step_folders(root: Path) -> list[Path]:
+    """Everything under a checkpoint's name, oldest first, whatever its state."""
+    return sorted(root.glob("step-*")) if root.is_dir() else []
 
 
 def prune_checkpoints(root: Path, *, step: int, keep: int, is_permanent: Callable[[int], bool]) -> None:
@@ -170,26 +232,15 @@ def _is_complete(folder: Path) -> bool:
     )
 
 
+def _is_fingerprint(entry: object) -> bool:
+    return isinstance(entry, dict) and type(entry.get("bytes")) is int and type(entry.get("sha256")) is str
+
+
 def _write_tensors(path: Path, parts: Mapping[str, Stateful]) -> None:
     with path.open("wb") as file:
         torch.save({name: part.state_dict() for name, part in parts.items()}, file)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _write_text(path: Path, text: str) -> None:
-    with path.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _fingerprint(path: Path) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import secrets
 from pathlib import Path
 from typing import Any
 
+from shards.host.atomic import write_whole
 from swav_dali.config.saved import differences, flatten
 from swav_dali.config.sections import RunConfig
 from swav_dali.errors import CheckpointError
@@ -35,23 +36,26 @@ def refuse_other_config(saved: dict[str, Any], present: dict[str, Any], *, where
 
 
 def write_config(config: RunConfig, *, is_new: bool) -> str:
-    """Write config.json into the run folder and return the run's id, the same over resumes.
+    """Write config.json into the run folder, whole or not at all; the run's id, the same over resumes.
 
     Raises:
         CheckpointError: the folder cannot be written.
     """
     path = config.folder / "config.json"
-    run_id = read_run_id(path) if not is_new and path.exists() else secrets.token_hex(4)
-    temporary = path.with_suffix(".tmp")
+    run_id = (None if is_new else read_run_id(path)) or secrets.token_hex(4)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(json.dumps({"run_id": run_id, **flatten(config)}, indent=1) + "\n", encoding="utf-8")
+        write_whole(path, (json.dumps({"run_id": run_id, **flatten(config)}, indent=1) + "\n").encode())
     except OSError as error:
         raise CheckpointError("the run folder cannot be written", where="--runs-dir", found=error) from error
-    temporary.replace(path)
     return run_id
 
 
-def read_run_id(path: Path) -> str:
-    """The id in a config.json."""
-    return str(json.loads(path.read_text(encoding="utf-8"))["run_id"])
+def read_run_id(path: Path) -> str | None:
+    """The id in a config.json; None if it holds none, because it is missing, cut or not what was written."""
+    try:
+        saved = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    found = saved.get("run_id") if isinstance(saved, dict) else None
+    return found if isinstance(found, str) else None

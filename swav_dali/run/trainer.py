@@ -7,20 +7,16 @@ means.
 from __future__ import annotations
 
 from contextlib import ExitStack, closing
-from dataclasses import replace
-from importlib.metadata import version
 
 import torch
 
 from pipelines.batch import Loader
-from pipelines.config import Precision as PixelPrecision
 from pipelines.config import resolve_crops_by
 from pipelines.loader import open_loader
 from pipelines.synthetic import SyntheticLoader
 from shards.tars.shardset import ShardSet, load_shard_set
 from swav_dali.config.saved import flatten
 from swav_dali.config.sections import RunConfig, SwavConfig
-from swav_dali.errors import ConfigError
 from swav_dali.evaluate.probe_data import open_probe
 from swav_dali.method.larc import Larc
 from swav_dali.method.queue import FeatureQueue
@@ -28,23 +24,25 @@ from swav_dali.method.sound import tensor_names
 from swav_dali.model.net import SwavNet
 from swav_dali.ranks.abort import abort_together
 from swav_dali.ranks.ddp import wrap
-from swav_dali.ranks.device import autocast_dtype, prepare_device, threads_per_rank
+from swav_dali.ranks.device import autocast_dtype, prepare_device
 from swav_dali.ranks.leaving import Leaving, leave_together
 from swav_dali.ranks.world import World, process_group
+from swav_dali.run.checkpoint import load_parts, rank_file
 from swav_dali.run.folder import write_config
 from swav_dali.run.lock import hold_run
 from swav_dali.run.loop import fit
 from swav_dali.run.parts import ModelParts, Run, Services
 from swav_dali.run.plan import TrainPlan
-from swav_dali.run.resume import Start, continue_run, find_start
+from swav_dali.run.resolve import resolve
+from swav_dali.run.resume import continue_run
+from swav_dali.run.start import Start, find_start, set_old_figures_aside
 from swav_dali.run.summary import say_complete, summarize
+from swav_dali.run.versions import versions
 from swav_dali.watch.sinks.base import Event, Sink, SinkGroup
 from swav_dali.watch.sinks.console import ConsoleSink
 from swav_dali.watch.sinks.jsonl import JsonlSink
 from swav_dali.watch.skipped import SkippedSteps
 from swav_dali.watch.watch import Watch
-
-_VERSIONS = ("torch", "torchvision", "nvidia-dali-cuda130", "nvidia-dali-cuda120", "numba", "numpy")
 
 
 def train(config: RunConfig) -> None:
@@ -56,49 +54,28 @@ def train(config: RunConfig) -> None:
         UserError: of the subclass that says what cannot be used, before anything is trained.
     """
     world = World.detect(config.device)
-    config = _resolved(config, world)
+    config = resolve(config, world)
     with process_group(world), abort_together(world), leave_together(world) as leaving, ExitStack() as stack:
         prepare_device(world.device, deterministic=config.deterministic)
         if world.is_main:
             stack.enter_context(hold_run(config.folder))
         start = find_start(config, world)
-        if start is not None and start.meta.epoch >= config.optim.epochs:
-            if world.is_main:
-                say_complete(config.folder, start.folder)
-            return
         run = _open_run(config, world, start, leaving, stack)
+        if run is None:
+            return
         fit(run)
         run.services.watch.event(Event("end", run.clock.step, summarize(config.folder)))
 
 
-def _resolved(config: RunConfig, world: World) -> RunConfig:
-    """`config` with everything that it leaves to the data pipeline to choose."""
-    data, loader = config.data, config.data.loader
-    loader = replace(
-        loader,
-        threads=loader.threads or threads_per_rank(world.ranks_per_node),
-        precision=_pixels(config, world),
-    )
-    crops_by = resolve_crops_by(data.crops_by, on_cuda=world.device.type == "cuda")
-    return replace(config, data=replace(data, loader=loader, crops_by=crops_by))
-
-
-def _pixels(config: RunConfig, world: World) -> PixelPrecision:
-    """The type of the pixels: that of the autocast if left open; raises ConfigError for 16 bits without one."""
-    asked, has_autocast = config.data.loader.precision, autocast_dtype(config.precision, world.device) is not None
-    if asked == "auto":
-        return "bfloat16" if has_autocast else "float32"
-    if asked != "float32" and not has_autocast:
-        raise ConfigError(
-            "16-bit pixels need autocast", where="--data.loader.precision", found=asked, fix="--precision bfloat16"
-        )
-    return asked
-
-
-def _open_run(config: RunConfig, world: World, start: Start | None, leaving: Leaving, stack: ExitStack) -> Run:
+def _open_run(config: RunConfig, world: World, start: Start, leaving: Leaving, stack: ExitStack) -> Run | None:
+    """The run, ready for its next step; None if it has none left, which is said."""
     torch.manual_seed(config.seed)
     shards = None if config.data.synthetic_images else _load_shards(config)
     loader = stack.enter_context(closing(_open_loader(config, shards, world)))
+    if _is_complete(config, start, loader):
+        if world.is_main:
+            say_complete(config.folder, start.folder)
+        return None
     probe = None if shards is None else open_probe(shards, config.data, config.knn, world)
     parts = _make_parts(config, world)
     skipped = SkippedSteps(config.optim.max_skipped_steps, tensor_names(parts.model))
@@ -115,16 +92,26 @@ def _open_run(config: RunConfig, world: World, start: Start | None, leaving: Lea
         ),
         parts=parts,
         services=Services(loader=loader, probe=probe, watch=Watch(world, skipped)),
-        versions=_versions(),
+        versions=versions(),
         leaving=leaving,
     )
-    resumed = None if start is None else continue_run(run, start)
+    resumed = None if start.meta is None else continue_run(run, start.folder, start.meta)
     watch = run.services.watch
-    watch.sinks = stack.enter_context(SinkGroup(_open_sinks(run, is_new=start is None)))
+    watch.sinks = stack.enter_context(SinkGroup(_open_sinks(run, is_new=start.is_new)))
     watch.event(Event("start", run.clock.step, _headline(run, shards)))
+    for note in start.notes:
+        watch.event(Event("warning", run.clock.step, note))
     if resumed is not None:
         watch.event(resumed)
     return run
+
+
+def _is_complete(config: RunConfig, start: Start, loader: Loader) -> bool:
+    """Whether the run has trained all its epochs, on these pictures; raises LoaderStateError for others."""
+    if start.meta is None or start.meta.epoch < config.optim.epochs:
+        return False
+    loader.refuse_other_data(load_parts(start.folder, rank_file(0))["loader"])
+    return True
 
 
 def _load_shards(config: RunConfig) -> ShardSet:
@@ -203,6 +190,8 @@ def _open_sinks(run: Run, *, is_new: bool) -> list[Sink]:
     config, plan, step = run.config, run.plan, run.clock.step
     if not run.world.is_main:
         return []
+    if is_new:
+        set_old_figures_aside(config.folder)
     run_id = write_config(config, is_new=is_new)
     sinks: list[Sink] = [JsonlSink(config.folder, resume_step=-1 if is_new else step)]
     if config.log.console:
@@ -236,13 +225,3 @@ def _headline(run: Run, shards: ShardSet | None) -> str:
         f"{parameters / 1e6:.1f} M parameters, {precision}; {world.size} rank(s) on {world.device.type} x "
         f"{data.batch_size} images, {run.plan.steps_per_epoch} steps an epoch, {run.plan.epochs} epochs"
     )
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for name in _VERSIONS:
-        try:
-            found[name] = version(name)
-        except ModuleNotFoundError:
-            continue
-    return found

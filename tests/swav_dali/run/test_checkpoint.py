@@ -100,6 +100,53 @@ def test_a_foreign_folder_is_refused(tmp_path: Path) -> None:
         load_meta(tmp_path)
 
 
+ODD = {
+    "a list": b"[]",
+    "null": b"null",
+    "cut": b'{"format": "swav',
+    "a byte that is no text": b"\xff",
+    "empty": b"",
+}
+
+
+@pytest.mark.parametrize("content", ODD.values(), ids=ODD)
+def test_an_odd_meta_file_is_one_line_and_hides_no_sound_checkpoint(tmp_path: Path, content: bytes) -> None:
+    save(tmp_path, 1)
+    odd = save(tmp_path, 2)
+    (odd / "meta.json").write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"step-00000002: not a checkpoint") as caught:
+        load_meta(odd)
+    assert "\n" not in str(caught.value)
+    assert steps(tmp_path) == [1]
+    prune_checkpoints(tmp_path, step=1, keep=1, is_permanent=lambda _: False)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("step", None), ("step", "9"), ("files", []), ("files", {"shared.pt": {"sha256": "0"}}), ("config", 3)],
+)
+def test_a_key_of_another_kind_is_named(tmp_path: Path, key: str, value: Any) -> None:
+    rewrite(save(tmp_path, 1), {key: value})
+    with pytest.raises(CheckpointError, match=f"no usable {key} in meta.json"):
+        load_meta(tmp_path / "step-00000001")
+
+
+def test_a_missing_key_is_named_and_one_of_a_later_version_is_left_alone(tmp_path: Path) -> None:
+    folder = save(tmp_path, 1)
+    rewrite(folder, {"invented_later": 1})
+    assert load_meta(folder).step == 1
+    rewrite(folder, {}, without="world_size")
+    with pytest.raises(CheckpointError, match="no usable world_size"):
+        load_meta(folder)
+
+
+def rewrite(folder: Path, changes: dict[str, Any], without: str = "") -> None:
+    path = folder / "meta.json"
+    data = {**json.loads(path.read_text()), **changes}
+    data.pop(without, None)
+    path.write_text(json.dumps(data))
+
+
 def test_pruning_keeps_the_newest_and_the_permanent(tmp_path: Path) -> None:
     for step in (10, 20, 30, 40, 50):
         save(tmp_path, step)

@@ -57,6 +57,17 @@ def test_the_batch_per_rank_may_change_only_with_the_number_of_ranks() -> None:
         refuse(smaller)
 
 
+@pytest.mark.parametrize("content", [b"", b"[]", b"null", b'{"run_id": 3}', b'{"run_', b"\xff", None])
+def test_a_config_file_without_an_id_is_written_anew_with_another(tmp_path: Path, content: bytes | None) -> None:
+    config = replace(load_preset("demo"), runs_dir=tmp_path)
+    first, path = write_config(config, is_new=True), config.folder / "config.json"
+    path.unlink() if content is None else path.write_bytes(content)
+    second = write_config(config, is_new=False)
+    assert second not in (first, "3")
+    assert read_run_id(path) == second
+    assert [file.name for file in config.folder.iterdir()] == ["config.json"]
+
+
 def test_the_run_id_stays_over_a_resume_and_is_new_for_a_new_run(tmp_path: Path) -> None:
     config = replace(load_preset("demo"), runs_dir=tmp_path)
     first = write_config(config, is_new=True)
