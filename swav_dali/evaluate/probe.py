@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from pipelines.batch import ImageBatch
 from swav_dali.config.sections import KnnConfig
-from swav_dali.evaluate.knn import knn_predict
+from swav_dali.evaluate.knn import knn_accuracies
 from swav_dali.ranks.world import World, sum_over_ranks
 
 PIXEL_SIDE = 32
@@ -68,17 +68,17 @@ class KnnProbe:
         most = -(-self._config.max_train_images // self._world.size)
         voters, labels = extract(self._train(resize, size), features, most)
         queries, truth = extract(self._validation(resize, size), features, None)
-        predicted = knn_predict(
+        (top1,) = knn_accuracies(
             queries,
-            gather_rows(voters, self._world),
-            gather_rows(labels, self._world),
+            truth,
+            voters,
+            labels,
             num_classes=self._num_classes,
-            neighbours=self._config.neighbours,
+            neighbours=(self._config.neighbours,),
             temperature=self._config.temperature,
+            world=self._world,
         )
-        counts = torch.stack([(predicted == truth).sum(), torch.tensor(len(truth), device=truth.device)])
-        correct, total = sum_over_ranks(counts).tolist()
-        return float(correct / total)
+        return top1
 
 
 @torch.no_grad()
