@@ -77,6 +77,8 @@ def test_functions_and_files_fit_a_screen_or_two(path: Path) -> None:
 
 
 @pytest.mark.parametrize("package", ["shards", "pipelines", "swav_dali"])
-def test_package_files_import_nothing_so_that_help_is_quick(package: str) -> None:
+def test_package_files_import_nothing_heavy_so_that_help_is_quick(package: str) -> None:
     tree = ast.parse((ROOT / package / "__init__.py").read_text(encoding="utf-8"))
-    assert len(tree.body) == 1
+    imported = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+    assert [node.module for node in imported if isinstance(node, ast.ImportFrom)] in ([], ["typing"])
+    assert all(isinstance(node, ast.ImportFrom) for node in imported)

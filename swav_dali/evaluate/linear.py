@@ -59,7 +59,9 @@ class Heads:
         return ((features - self.mean) / self.std) @ self.weight + self.bias
 
 
-def train_heads(features: Tensor, labels: Tensor, *, num_classes: int, options: LinearOptions) -> Heads:
+def train_heads(
+    features: Tensor, labels: Tensor, *, num_classes: int, options: LinearOptions, part: slice = slice(None)
+) -> Heads:
     """One head per rate, trained on the same batches.
 
     Features are standardized by their training mean and deviation, so that one grid of rates serves networks whose
@@ -70,11 +72,14 @@ def train_heads(features: Tensor, labels: Tensor, *, num_classes: int, options: 
         labels: int64 (images,) in [0, num_classes).
         num_classes: width of the heads.
         options: see LinearOptions.
+        part: the heads to train; each ends as it would among all.
     """
     generator = torch.Generator().manual_seed(options.seed)
     mean, std = features.mean(0), features.std(0, correction=0)
-    heads = _fresh_heads(features, num_classes, len(options.rates), generator, mean, torch.where(std > 0, std, 1.0))
-    rates = features.new_tensor(options.rates).view(-1, 1, 1) * options.batch_size / 256
+    drawn = torch.randn(len(options.rates), features.shape[1], num_classes, generator=generator)[part] * 0.01
+    bias = features.new_zeros(len(drawn), 1, num_classes)
+    heads = Heads(drawn.to(features.device), bias, mean, torch.where(std > 0, std, 1.0))
+    rates = features.new_tensor(options.rates)[part].view(-1, 1, 1) * options.batch_size / 256
     momenta = [torch.zeros_like(heads.weight), torch.zeros_like(heads.bias)]
     for epoch in range(options.epochs):
         now = rates * 0.5 * (1 + math.cos(math.pi * epoch / options.epochs))
@@ -82,13 +87,6 @@ def train_heads(features: Tensor, labels: Tensor, *, num_classes: int, options: 
         for chosen in order.split(options.batch_size):
             _step(heads, momenta, features[chosen], labels[chosen], now, options.weight_decay)
     return heads
-
-
-def _fresh_heads(
-    features: Tensor, num_classes: int, num_heads: int, generator: torch.Generator, mean: Tensor, std: Tensor
-) -> Heads:
-    weight = torch.randn(num_heads, features.shape[1], num_classes, generator=generator) * 0.01
-    return Heads(weight.to(features.device), features.new_zeros(num_heads, 1, num_classes), mean, std)
 
 
 @torch.no_grad()

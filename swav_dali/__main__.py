@@ -1,0 +1,38 @@
+"""`python -m swav_dali`: the subcommands and nothing else."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+
+from shards.errors import run_command
+
+COMMANDS = ("evaluate", "features", "assign", "export")
+EXAMPLES = """\
+examples:
+  python -m swav_dali evaluate linear runs/demo          linear heads on frozen features
+  python -m swav_dali evaluate knn runs/demo             k nearest neighbours, several k at once
+  python -m swav_dali features runs/demo data/demo/validation demo.npz
+  python -m swav_dali assign runs/demo data/demo/validation --pictures prototypes.html
+  python -m swav_dali export runs/demo --to timm demo-timm
+"""
+
+
+def main() -> int:
+    """Parse the command line and run the subcommand; returns the exit code. No other subcommand is imported."""
+    parser = argparse.ArgumentParser(
+        prog="python -m swav_dali",
+        description="What a trained network is worth, and how others use it. Training itself is train.py.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
+    for name in [name for name in COMMANDS if name in sys.argv[1:2]] or COMMANDS:
+        importlib.import_module(f"swav_dali.commands.{name}").add_parser(subparsers)
+    args = parser.parse_args()
+    return int(args.run(args))
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main))

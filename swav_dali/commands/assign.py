@@ -1,0 +1,56 @@
+"""`python -m swav_dali assign`: which prototype every image belongs to, as a table and as a sheet of pictures."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from shards.commands.common import Subparsers, add_command, positive
+from shards.tars.shardset import load_shard_set
+from swav_dali.commands.common import add_images, add_weights
+from swav_dali.errors import ConfigError
+
+EXAMPLES = """\
+  python -m swav_dali assign runs/demo data/demo/validation --table nearest.csv
+  python -m swav_dali assign runs/demo data/demo/validation --pictures prototypes.html
+"""
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Declare the command."""
+    parser = add_command(
+        subparsers, "assign", "Give every image its nearest prototype, score and code.", examples=EXAMPLES
+    )
+    add_weights(parser)
+    parser.add_argument("shards", type=Path, metavar="SHARDS", help="the shard set")
+    parser.add_argument("--table", type=Path, metavar="CSV", help="a row per image: id, key, label, prototype, ...")
+    parser.add_argument("--pictures", type=Path, metavar="HTML", help="one page: prototypes with their nearest images")
+    parser.add_argument("--nearest", type=positive, default=8, metavar="N", help="images per prototype there (8)")
+    window = "images that share out the prototypes among them in their codes (4096)"
+    parser.add_argument("--window", type=positive, default=4096, metavar="N", help=window)
+    add_images(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Assign, say how the prototypes are used, and write what was asked for."""
+    shards = load_shard_set(args.shards)
+    from swav_dali.evaluate.session import open_session
+    from swav_dali.evaluate.sheet import draw_sheet, write_table
+
+    sizes = {"batch_size": args.batch_size, "resize": args.resize, "size": args.size, "threads": args.threads}
+    with open_session(args.weights, device=args.device, **sizes) as session:
+        found = session.assignment(shards, window=args.window)
+        if not session.world.is_main:
+            return 0
+        print(f"{session.network.weights.name}: {found.summary()}")
+        try:
+            if args.table:
+                write_table(args.table, found, shards)
+                print(f"  table          {args.table}")
+            if args.pictures:
+                draw_sheet(args.pictures, found, shards, count=args.nearest)
+                print(f"  pictures       {args.pictures}")
+        except OSError as error:
+            raise ConfigError("cannot be written", where=error.filename or "OUT", found=error) from error
+    return 0

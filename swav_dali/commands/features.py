@@ -1,0 +1,46 @@
+"""`python -m swav_dali features`: the frozen features of a shard set as a file, with the samples' keys."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from shards.commands.common import Subparsers, add_command
+from shards.tars.shardset import load_shard_set
+from swav_dali.commands.common import add_images, add_weights
+from swav_dali.errors import ConfigError
+
+EXAMPLES = """\
+  python -m swav_dali features runs/demo data/demo/validation demo.npz
+  python -m swav_dali features weights.safetensors data/photos photos.parquet --size 224
+"""
+SUFFIXES = (".npz", ".safetensors", ".parquet")
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Declare the command."""
+    parser = add_command(subparsers, "features", "Write frozen features, with keys and labels.", examples=EXAMPLES)
+    add_weights(parser)
+    parser.add_argument("shards", type=Path, metavar="SHARDS", help="the shard set")
+    parser.add_argument("out", type=Path, metavar="OUT", help=f"the file, {' | '.join(SUFFIXES)}")
+    add_images(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Compute and write."""
+    if args.out.suffix not in SUFFIXES:
+        expected = " ".join(SUFFIXES)
+        raise ConfigError("no format for features", where="OUT", found=repr(args.out.suffix), expected=expected)
+    shards = load_shard_set(args.shards)
+    from swav_dali.evaluate.feature_files import write_features
+    from swav_dali.evaluate.session import open_session
+
+    sizes = {"batch_size": args.batch_size, "resize": args.resize, "size": args.size, "threads": args.threads}
+    with open_session(args.weights, device=args.device, **sizes) as session:
+        bank = session.features(shards, gathered=True)
+        if session.world.is_main:
+            write_features(args.out, bank, shards)
+            widths = ", ".join(f"{name} {rows.shape[1]}" for name, rows in bank.features.items())
+            print(f"written: {args.out}: {len(bank)} images, {widths}")
+    return 0

@@ -1,0 +1,143 @@
+"""`python -m swav_dali` as a person runs it: results beside the weights, files that read back, mistakes in one line."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import training
+from pyarrow import parquet
+from safetensors import safe_open
+
+from shards.errors import run_command
+from swav_dali.__main__ import main
+from swav_dali.model.net import SwavNet
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with shards/train, shards/validation, photos without labels, and weights.pth."""
+    root = tmp_path_factory.mktemp("evaluate")
+    for seed, (split, count) in enumerate({"train": 20, "val": 9}.items()):
+        training.draw_folder(root / "pictures" / split, num_images=count, seed=seed)
+    training.build_shards(root / "pictures", root / "shards")
+    flat = root / "flat"
+    flat.mkdir()
+    for path in (root / "pictures" / "train").rglob("*.jpg"):
+        (flat / path.name).write_bytes(path.read_bytes())
+    training.build_shards(flat, root / "unlabelled")
+    torch.manual_seed(0)
+    model = SwavNet("tiny", embedding_dim=8, hidden_dim=16, num_prototypes=12)
+    torch.save(model.state_dict(), root / "weights.pth")
+    return root
+
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(home: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
+    """run(*words): exit code, output and errors of the command line; @ stands for `home`."""
+
+    def run_words(*words: str) -> tuple[int, str, str]:
+        sizes = ["--resize", "32", "--size", "32", "--threads", "1"] if words[0] != "export" else []
+        monkeypatch.setattr(sys, "argv", ["swav_dali", *(word.replace("@", str(home)) for word in words), *sizes])
+        code = run_command(main)
+        said = capfd.readouterr()
+        return code, said.out, said.err
+
+    return run_words
+
+
+SPLITS = ("--train", "@/shards/train", "--validation", "@/shards/validation")
+
+
+def test_linear_and_knn_leave_their_results_beside_the_weights(home: Path, run: Run) -> None:
+    code, out, err = run("evaluate", "linear", "@/weights.pth", *SPLITS, "--epochs", "3")
+    assert code == 0, err
+    result = json.loads((home / "weights.pth.linear.json").read_text())
+    assert len(result["heads"]) == 26
+    assert result["top1"] == max(head["top1"] for head in result["heads"]) == result["best"]["top1"]
+    assert f"{100 * result['top1']:.1f} %" in out
+    assert result["data"]["validation"]["images"] == 9
+    assert result["options"]["epochs"] == 3
+    code, _, err = run("evaluate", "knn", "@/weights.pth", *SPLITS, "--neighbours", "3", "--json", "@/k.json")
+    assert code == 0, err
+    result = json.loads((home / "k.json").read_text())
+    assert set(result["top1"]) == {"3"}
+    assert {"command", "versions", "weights"} <= set(result)
+
+
+def test_features_read_back_alike_from_every_format(home: Path, run: Run) -> None:
+    for suffix in ("npz", "safetensors", "parquet"):
+        code, _, err = run("features", "@/weights.pth", "@/shards/validation", f"@/features.{suffix}")
+        assert code == 0, err
+    arrays = np.load(home / "features.npz")
+    table = parquet.read_table(home / "features.parquet").to_pydict()
+    with safe_open(home / "features.safetensors", "np") as tensors:
+        for name in ("id", "label", "last", "last_four"):
+            np.testing.assert_array_equal(arrays[name], tensors.get_tensor(name))
+            np.testing.assert_array_equal(arrays[name], np.array(table[name], arrays[name].dtype))
+        assert json.loads(tensors.metadata()["key"]) == table["key"] == arrays["key"].tolist()
+    assert arrays["id"].tolist() == list(range(9))
+    assert arrays["last"].shape == (9, 256)
+
+
+def test_assign_writes_a_row_per_image_and_a_page_with_the_pictures_inside(home: Path, run: Run) -> None:
+    outputs = ("--table", "@/t.csv", "--pictures", "@/p.html", "--nearest", "2")
+    code, out, err = run("assign", "@/weights.pth", "@/shards/validation", *outputs)
+    assert code == 0, err
+    assert "9 images on" in out
+    with (home / "t.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["id"]) for row in rows] == list(range(9))
+    assert all(0 <= int(row["prototype"]) < 12 and -1 <= float(row["score"]) <= 1 for row in rows)
+    page = (home / "p.html").read_text()
+    assert page.count("<section") == 12
+    used = {row["prototype"] for row in rows}
+    assert page.count("dead: no image") == 12 - len(used)
+    assert "http" not in page
+
+
+MISTAKES = {
+    "not a run": (("evaluate", "knn", "@/pictures", *SPLITS), "no weights here, found a folder that is no run"),
+    "no such file": (("evaluate", "knn", "@/nothing.pth", *SPLITS), "no such file or folder"),
+    "which shards": (("evaluate", "linear", "@/weights.pth"), "--train: which shards?"),
+    "unlabelled": (
+        ("evaluate", "knn", "@/weights.pth", "--train", "@/unlabelled", "--validation", "@/unlabelled"),
+        "--train: the shards have no labels",
+    ),
+    "not shards": (("features", "@/weights.pth", "@/pictures", "x.npz"), "no manifest.json"),
+    "no format": (("features", "@/weights.pth", "@/shards/train", "x.txt"), "no format for features, found '.txt'"),
+    "no folder": (("features", "@/weights.pth", "@/shards/train", "@/a/b.npz"), "the features cannot be written"),
+    "no such model": (
+        ("export", "@/weights.pth", "--to", "timm", "@/t"),
+        "timm has no model of this shape",
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_one_line_and_exit_code_2(mistake: str, run: Run) -> None:
+    words, said = MISTAKES[mistake]
+    code, _, err = run(*words)
+    lines = [line for line in err.splitlines() if line and not line.startswith("features of")]
+    assert code == 2
+    assert len(lines) == 1, err
+    assert said in lines[0]
+
+
+def test_help_answers_without_torch() -> None:
+    for words in (["--help"], ["evaluate", "--help"], ["export", "--help"]):
+        code = f"import sys; sys.argv = ['x', *{words}]; import runpy\n"
+        code += "try: runpy.run_module('swav_dali', run_name='__main__')\nexcept SystemExit: pass\n"
+        code += "assert 'torch' not in sys.modules"
+        done = training.run([sys.executable, "-c", code])
+        assert done.returncode == 0, done.stderr
+        assert "examples:" in done.stdout
