@@ -7,6 +7,7 @@ is none), and one matrix for each kind of features. safetensors knows no strings
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 from safetensors.torch import save_file
 
 from shards.errors import missing_package
-from shards.tars.index import parse_index
+from shards.tars.index import IndexMember, parse_index
 from shards.tars.shardset import ShardSet
 from swav_dali.errors import ConfigError
 from swav_dali.evaluate.features import FeatureBank
@@ -37,12 +38,14 @@ def write_features(path: Path, bank: FeatureBank, shards: ShardSet) -> None:
 
 def sample_keys(shards: ShardSet) -> list[str]:
     """The name of every sample of a set, without suffix, in the order of the sample ids."""
-    keys = []
-    for shard in shards.shards:
-        for members in parse_index(shard.idx.read_bytes(), where=shard.idx):
-            folder, _, name = members[0].name.rpartition("/")
-            keys.append(f"{folder}/{name.split('.', 1)[0]}".lstrip("/"))
-    return keys
+    indices = (parse_index(shard.idx.read_bytes(), where=shard.idx) for shard in shards.shards)
+    return [key_of(sample) for samples in indices for sample in samples]
+
+
+def key_of(sample: Sequence[IndexMember]) -> str:
+    """The name of a sample, without suffix: up to the first dot after the last slash."""
+    folder, slash, name = sample[0].name.rpartition("/")
+    return folder + slash + name.split(".", 1)[0]
 
 
 def _npz(path: Path, bank: FeatureBank, keys: list[str]) -> None:

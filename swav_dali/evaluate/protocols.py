@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,13 +13,16 @@ from torch.nn import functional
 
 from shards.tars.shardset import ShardSet
 from swav_dali.evaluate.features import FeatureBank
+from swav_dali.evaluate.finetune import FinetuneOptions, classify, train_classifier
 from swav_dali.evaluate.knn import knn_accuracies
 from swav_dali.evaluate.linear import LinearOptions, accuracies, train_heads
 from swav_dali.evaluate.session import Session
+from swav_dali.evaluate.subset import labelled_part
 from swav_dali.exchange.kinds import LAST
 from swav_dali.ranks.world import World, sum_over_ranks
 
 _FEW = 5
+_LINEAR_DECAY = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +74,49 @@ def _line(head: dict[str, Any], num_classes: int) -> str:
     few = min(_FEW, num_classes)
     top1, top5 = 100 * head["top1"], 100 * head["top5"]
     return f"  linear, {head['features']}: top-1 {top1:.1f} %, top-{few} {top5:.1f} % (rate {head['rate']:g})"
+
+
+def published_linear(
+    session: Session, train: ShardSet, validation: ShardSet, num_classes: int, *, epochs: int, rate: float
+) -> Outcome:
+    """One head on augmented pictures, at `rate` for a global batch of 256; collective."""
+    share = session.batch_size * session.world.size / 256
+    options = FinetuneOptions(
+        epochs=epochs,
+        batch_size=session.batch_size,
+        trunk_rate=0,
+        head_rate=rate * share,
+        weight_decay=_LINEAR_DECAY,
+    )
+    return _classified("linear-published", session, (train, validation), num_classes, options)
+
+
+def semisup(
+    session: Session,
+    train: ShardSet,
+    validation: ShardSet,
+    num_classes: int,
+    *,
+    labels: float | Path,
+    options: FinetuneOptions,
+) -> Outcome:
+    """Fine-tuning of the whole network on the labelled part; collective."""
+    with labelled_part(train, labels, seed=options.seed) as part:
+        outcome = _classified("semisup", session, (part, validation), num_classes, options)
+        figures = {**outcome.figures, "labels": str(labels), "labelled_images": part.num_samples}
+    return replace(outcome, figures=figures)
+
+
+def _classified(
+    protocol: str, session: Session, sets: tuple[ShardSet, ShardSet], num_classes: int, options: FinetuneOptions
+) -> Outcome:
+    train, validation = sets
+    few = min(_FEW, num_classes)
+    classifier, losses = train_classifier(session, train, num_classes, options)
+    top1, top5 = classify(session, classifier, validation, tops=(1, few))
+    figures = {"top1": top1, "top5": top5, "losses": losses, "options": asdict(options)}
+    line = f"  {protocol}, {train.num_samples} labelled images: top-1 {100 * top1:.1f} %, top-{few} {100 * top5:.1f} %"
+    return Outcome(protocol, figures, [line])
 
 
 def knn(

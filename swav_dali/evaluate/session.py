@@ -52,7 +52,7 @@ class Session:
 
     def features(self, shards: ShardSet, *, gathered: bool) -> FeatureBank:
         """Features of a set: of all ranks on every rank, or this rank's own; collective if gathered."""
-        bank = self._computed(shards, Kinds(self.network.model))
+        bank = self.computed(shards, Kinds(self.network.model))
         return gather_bank(bank, self.world) if gathered else bank
 
     def assignment(self, shards: ShardSet, *, window: int) -> Assigned:
@@ -64,7 +64,7 @@ class Session:
         if not self.network.has_head:
             where, expected = self.network.weights.file, "projection head and prototypes"
             raise ConfigError("no head in these weights", where=where, found="a trunk alone", expected=expected)
-        bank = self._computed(shards, self._embeddings)
+        bank = self.computed(shards, self._embeddings)
         bank = gather_bank(bank, self.world)
         prototypes = functional.normalize(self.network.model.prototypes.weight, dim=1)
         config = self.network.weights.config
@@ -82,7 +82,8 @@ class Session:
         embeddings, _scores = self.network.model([images[:, None]])
         return {_EMBEDDING: embeddings[0]}
 
-    def _computed(self, shards: ShardSet, function: FeatureFunction) -> FeatureBank:
+    def computed(self, shards: ShardSet, function: FeatureFunction) -> FeatureBank:
+        """What `function` makes of this rank's images of a set."""
         images = evaluation_images(shards, self.plan, self.world, batch_size=self.batch_size, threads=self.threads)
         with _progress(shards.root.name, len(images), self.world.is_main) as advance:
             return compute_features(images, function, done=advance)

@@ -32,6 +32,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for path in (root / "pictures" / "train").rglob("*.jpg"):
         (flat / path.name).write_bytes(path.read_bytes())
     training.build_shards(flat, root / "unlabelled")
+    (root / "weird.txt").write_text("n01440764_10026\nn01440764_1\n")
     torch.manual_seed(0)
     model = SwavNet("tiny", embedding_dim=8, hidden_dim=16, num_prototypes=12)
     torch.save(model.state_dict(), root / "weights.pth")
@@ -72,6 +73,27 @@ def test_linear_and_knn_leave_their_results_beside_the_weights(home: Path, run: 
     result = json.loads((home / "k.json").read_text())
     assert set(result["top1"]) == {"3"}
     assert {"command", "versions", "weights"} <= set(result)
+
+
+def test_fine_tuning_takes_a_share_of_the_labels_or_a_list(home: Path, run: Run) -> None:
+    (home / "list.txt").write_text("000000003.jpg\n000000007\n000000011\n000000015\n")
+    few = ("--epochs", "2", "--batch-size", "2", "--json", "@/s.json")
+    for labels, count in (("0.3", 6), ("@/list.txt", 4)):
+        code, out, err = run("evaluate", "semisup", "@/weights.pth", *SPLITS, "--labels", labels, *few)
+        assert code == 0, err
+        assert f"semisup, {count} labelled images: top-1" in out
+        result = json.loads((home / "s.json").read_text())
+        assert result["labelled_images"] == count
+        assert len(result["losses"]) == 2
+
+
+def test_the_published_linear_protocol_learns_on_random_crops(home: Path, run: Run) -> None:
+    words = ("--published", "--epochs", "6", "--rate", "20", "--batch-size", "4", "--json", "@/l.json")
+    code, out, err = run("evaluate", "linear", "@/weights.pth", *SPLITS, *words)
+    assert code == 0, err
+    assert "linear-published" in out
+    losses = json.loads((home / "l.json").read_text())["losses"]
+    assert losses[-1] < losses[0]
 
 
 def test_features_read_back_alike_from_every_format(home: Path, run: Run) -> None:
@@ -116,6 +138,7 @@ MISTAKES = {
     "not shards": (("features", "@/weights.pth", "@/pictures", "x.npz"), "no manifest.json"),
     "no format": (("features", "@/weights.pth", "@/shards/train", "x.txt"), "no format for features, found '.txt'"),
     "no folder": (("features", "@/weights.pth", "@/shards/train", "@/a/b.npz"), "the features cannot be written"),
+    "no such sample": (("evaluate", "semisup", "@/weights.pth", *SPLITS, "--labels", "@/weird.txt"), "no such sample"),
     "no such model": (
         ("export", "@/weights.pth", "--to", "timm", "@/t"),
         "timm has no model of this shape",

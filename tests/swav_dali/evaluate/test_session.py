@@ -90,7 +90,7 @@ def test_more_ranks_than_images_are_refused(sets: Path) -> None:
 def test_preprocessing_is_torchvisions_within_a_level(sets: Path) -> None:
     shards = load_shard_set(sets / "validation")
     seen: list[torch.Tensor] = []
-    session()._computed(shards, lambda images: {"pixels": seen.append(images.clone()) or images.flatten(1)})
+    session().computed(shards, lambda images: {"pixels": seen.append(images.clone()) or images.flatten(1)})
     ours = torch.cat(seen)
     transform = Backbone(network()).transform()
     std = torch.tensor(preprocessing_of(SIZES).std).view(3, 1, 1)
