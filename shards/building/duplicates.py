@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from shards.building.judge import DONE, Event
+from shards.building.events import DONE, PictureEvent
 from shards.building.plan import Plan, key_of
 from shards.building.policy import Action
 from shards.building.record import NO_DIGEST, ShardRecord, digest_of
@@ -17,7 +17,7 @@ from shards.sources.base import Reader, Source
 from shards.sources.listing import Listing, SampleRef
 
 
-def duplicates_written(listing: Listing, plan: Plan, records: Iterable[ShardRecord]) -> Iterator[Event]:
+def duplicates_written(listing: Listing, plan: Plan, records: Iterable[ShardRecord]) -> Iterator[PictureEvent]:
     """An event for every picture whose bytes an earlier one, in the source's order, has as well."""
     ordered = sorted(records, key=lambda record: record.number)
     digests = _as_numbers("".join(record.digests for record in ordered))
@@ -26,7 +26,7 @@ def duplicates_written(listing: Listing, plan: Plan, records: Iterable[ShardReco
             yield _event(listing.names[row], listing.names[rows[0]], Action.KEEP, key_of(number))
 
 
-def without_duplicates(source: Source, listing: Listing, action: Action) -> tuple[Listing, list[Event]]:
+def without_duplicates(source: Source, listing: Listing, action: Action) -> tuple[Listing, list[PictureEvent]]:
     """The listing with only the first of every set of equal pictures, and an event for each of the others.
 
     Reads the pictures whose size another one has too, and those of equal digests once more to compare their bytes.
@@ -74,6 +74,6 @@ def _rows_of_shared_size(sizes: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.flatnonzero((counts[inverse] > 1) | (sizes < 0))
 
 
-def _event(name: str, first: str, action: Action, key: str) -> Event:
+def _event(name: str, first: str, action: Action, key: str) -> PictureEvent:
     detail = f"same bytes as {first}"
     return {"key": key, "name": name, "trouble": str(Trouble.DUPLICATE), "action": DONE[action], "detail": detail}

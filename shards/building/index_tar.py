@@ -11,8 +11,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from shards.building.judge import Event
-from shards.building.report import DROPPED
+from shards.building.events import DROPPED, PictureEvent
 from shards.host.atomic import TEMPORARY, write_whole
 from shards.host.files import opened, sha256_of_file
 from shards.pictures.inspect import inspect
@@ -57,7 +56,7 @@ class IndexedTar:
     num_samples: int = 0
     num_unlabelled: int = 0
     highest_label: int = UNLABELLED
-    events: list[Event] = field(default_factory=list)
+    events: list[PictureEvent] = field(default_factory=list)
     remarks: Remarks = field(default_factory=Remarks.none)
     suffixes: Counter[str] = field(default_factory=Counter)
 
@@ -123,7 +122,7 @@ def _label_member(found: Part | None, number: int, key: str, label: int) -> list
     return [IndexMember(LABEL, found[1].offset, found[1].size, spell(number, f"{key}.{found[0]}"))]
 
 
-def _trouble(descriptor: int, tar: Path, key: str, picture: TarMember) -> Event | None:
+def _trouble(descriptor: int, tar: Path, key: str, picture: TarMember) -> PictureEvent | None:
     content = os.pread(descriptor, picture.size, picture.offset)
     for finding in inspect(content, picture.name).findings:
         if finding.trouble not in HARMLESS:

@@ -14,11 +14,12 @@ from functools import partial
 from itertools import accumulate
 from pathlib import Path
 
+from shards.building.events import ERRORS_NAME, write_errors
 from shards.building.index_tar import IndexedTar, index_tar, number_index, pending_index
-from shards.building.report import ERRORS_NAME, write_errors
 from shards.errors import ShardError
 from shards.host.atomic import remove_temporaries, write_whole
 from shards.host.lock import hold_folder
+from shards.remote.store import FolderStore
 from shards.sources.tar_samples import LabelField, Remarks
 from shards.sources.tar_splits import Groups
 from shards.tars.manifest import MANIFEST_NAME, Manifest, ShardEntry
@@ -93,7 +94,7 @@ def _publish(root: Path, split: str, indexed: list[IndexedTar], manifest: Manife
         _link(folder, [result.tar for result in indexed])
     for result in indexed:
         pending_index(result.tar).replace(folder / f"{result.tar.stem}.idx")
-    write_errors(folder, [event for result in indexed for event in result.events])
+    write_errors(FolderStore(folder=folder), [event for result in indexed for event in result.events])
     write_whole(folder / MANIFEST_NAME, manifest.to_bytes())
     return IndexedSet(folder=folder, manifest=manifest, warnings=tuple(_warnings(indexed, manifest)))
 

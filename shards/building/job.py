@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from shards.building.duplicates import without_duplicates
-from shards.building.judge import Event, Judge
+from shards.building.events import PictureEvent
+from shards.building.judge import Judge
 from shards.building.plan import Cut, Plan, fingerprint, make_plan, shard_fingerprint
 from shards.building.policy import Action
 from shards.building.shard_task import ShardTask, stem_of
@@ -69,7 +70,7 @@ class Job:
     options: BuildOptions
     fingerprint: str
     warnings: tuple[str, ...]
-    events: tuple[Event, ...]
+    events: tuple[PictureEvent, ...]
 
     @property
     def stems(self) -> list[str]:
@@ -132,7 +133,7 @@ def _plan(
 ) -> Job:
     if _are_numbers(listing.classes):  # a split that lacks the last classes has them all the same
         listing = replace(listing, classes=numbers)
-    events: list[Event] = []
+    events: list[PictureEvent] = []
     if (action := options.judge.policy.actions[Trouble.DUPLICATE]) != Action.KEEP:
         listing, events = without_duplicates(source, listing, action)
     plan = make_plan(listing, seed=options.seed, cut=options.cut)

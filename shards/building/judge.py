@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from shards.building.events import DONE, DROPPED, PictureEvent
 from shards.building.policy import Action, Policy
 from shards.errors import ShardError
 from shards.pictures.inspect import DEFAULT_MAX_PIXELS, Inspection, inspect
 from shards.pictures.resize import Resize, resized
 from shards.pictures.troubles import Finding, Trouble
 
-DONE = {
-    Action.KEEP: "kept",
-    Action.FIX: "fixed",
-    Action.BAKE: "fixed",
-    Action.QUARANTINE: "quarantined",
-    Action.STOP: "stopped",
-}
-Event = dict[str, Any]
 _ORDER = list(Trouble)
 
 
@@ -52,7 +45,7 @@ class Judge:
         if not seen.findings and self.resize is None:
             return Verdict(suffix=seen.suffix, content=content, events=[])
         events = [self._event(finding, name) for finding in seen.findings]
-        if any(event["action"] == DONE[Action.QUARANTINE] for event in events):
+        if any(event["action"] == DROPPED for event in events):
             return Verdict(suffix=None, content=content, events=events)
         suffix, mended = seen.suffix, content
         assert suffix is not None  # an inspection without a suffix has a finding that cannot be kept
@@ -60,7 +53,7 @@ class Judge:
             if self.policy.actions[finding.trouble] in (Action.FIX, Action.BAKE):
                 suffix, mended = self.policy.fix(finding.trouble, suffix, mended)
         if mended is not content and (damage := self._damage(f"{name}.{suffix}", mended)) is not None:
-            events.append(self._event(damage, name) | {"action": DONE[Action.QUARANTINE]})
+            events.append(self._event(damage, name) | {"action": DROPPED})
             return Verdict(suffix=None, content=content, events=events)
         if self.resize is not None:
             suffix, mended = resized(suffix, mended, self.resize)
@@ -79,7 +72,7 @@ class Judge:
         findings = inspect(mended, name, max_pixels=self.max_pixels).findings
         return next((f for f in findings if f.trouble in (Trouble.CORRUPT, Trouble.TRUNCATED)), None)
 
-    def _event(self, finding: Finding, name: str) -> Event:
+    def _event(self, finding: Finding, name: str) -> PictureEvent:
         action = self.policy.actions[finding.trouble]
         if action == Action.STOP:
             raise ShardError(
@@ -101,7 +94,7 @@ class Verdict(NamedTuple):
 
     suffix: str | None
     content: bytes
-    events: list[Event]
+    events: list[PictureEvent]
 
 
 def _in_fixing_order(findings: tuple[Finding, ...]) -> list[Finding]:

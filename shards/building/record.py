@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import xxhash
 
-from shards.building.judge import Event
-from shards.tars.manifest import ShardEntry, sha256_of
+from shards.building.events import PictureEvent
+from shards.tars.manifest import ShardEntry
 
 BUILD_FOLDER = ".build"
 NO_DIGEST = 32 * "0"
@@ -37,7 +36,7 @@ class ShardRecord:
     plan: str
     number: int
     entry: ShardEntry
-    events: list[Event]
+    events: list[PictureEvent]
     digests: str
     bytes_in: int
     bytes_out: int
@@ -57,28 +56,15 @@ def digest_of(content: bytes) -> str:
     return xxhash.xxh3_128_hexdigest(content)
 
 
-def record_path(out: Path, stem: str) -> Path:
-    """Where the record of the shard with this file stem lies."""
-    return out / BUILD_FOLDER / f"{stem}.json"
+def record_name(stem: str) -> str:
+    """The file of the record of the shard with this file stem."""
+    return f"{BUILD_FOLDER}/{stem}.json"
 
 
-def read_record(path: Path) -> ShardRecord | None:
-    """The record in this file, or None when there is none that can be read."""
+def parse_record(content: bytes) -> ShardRecord | None:
+    """The record with this content, or None when it is not one."""
     try:
-        fields: dict[str, Any] = json.loads(path.read_bytes())
+        fields: dict[str, Any] = json.loads(content)
         return ShardRecord(**{**fields, "entry": ShardEntry(**fields["entry"])})
-    except (OSError, ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError):
         return None
-
-
-def is_intact(out: Path, entry: ShardEntry) -> bool:
-    """Whether the shard's files are there with the sizes and the index that the entry names; none if it is empty."""
-    if entry.num_samples == 0:
-        return True
-    tar, idx = out / entry.tar, out / entry.idx
-    return (
-        tar.is_file()
-        and idx.is_file()
-        and tar.stat().st_size == entry.tar_bytes
-        and sha256_of(idx.read_bytes()) == entry.idx_sha256
-    )

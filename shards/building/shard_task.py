@@ -11,10 +11,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from shards.building.judge import Event, Judge, Verdict
+from shards.building.events import PictureEvent, quarantine
+from shards.building.judge import Judge, Verdict
 from shards.building.plan import key_of
-from shards.building.quarantine import quarantine
-from shards.building.record import BUILD_FOLDER, NO_DIGEST, ShardRecord, digest_of, record_path
+from shards.building.record import BUILD_FOLDER, NO_DIGEST, ShardRecord, digest_of, record_name
 from shards.host.atomic import sync_folder, temporary_beside, write_whole
 from shards.sources.base import Reader
 from shards.sources.listing import UNLABELLED, Listing, SampleRef
@@ -62,7 +62,7 @@ def stem_of(name: str, number: int) -> str:
 class Tally:
     """What writing a shard brings to light: events in order, one digest per sample, bytes read and written."""
 
-    events: list[Event] = field(default_factory=list)
+    events: list[PictureEvent] = field(default_factory=list)
     digests: list[str] = field(default_factory=list)
     bytes_in: int = 0
     bytes_out: int = 0
@@ -94,7 +94,7 @@ def write_shard(task: ShardTask) -> ShardRecord:
         bytes_in=tally.bytes_in,
         bytes_out=tally.bytes_out,
     )
-    write_whole(record_path(task.out, task.stem), record.to_bytes())
+    write_whole(task.out / record_name(task.stem), record.to_bytes())
     return record
 
 

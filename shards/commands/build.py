@@ -8,14 +8,13 @@ from collections import Counter
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from shards.building.dask_crew import dask_crew
-from shards.building.destination import Destination, destination
+from shards.building.build import build, write_indices
+from shards.building.crew import Crew, dask_crew, local_crew
+from shards.building.events import ERRORS_NAME, PictureEvent, read_errors, summary_lines
 from shards.building.job import BuildOptions, Job, plan_splits
-from shards.building.judge import Event, Judge
+from shards.building.judge import Judge
 from shards.building.plan import DEFAULT_SHARD_MIB, Cut
 from shards.building.policy import DEFAULTS, allowed_actions, parse_policy
-from shards.building.report import ERRORS_NAME, summary_lines
-from shards.building.workers import Crew, local_crew
 from shards.commands.common import (
     LABEL_FIELD_HELP,
     MB,
@@ -30,11 +29,11 @@ from shards.commands.common import (
 )
 from shards.commands.os_errors import say_os_errors
 from shards.errors import ShardError
-from shards.host.byte_progress import ByteProgress
+from shards.host.progress import Amount, Progress
 from shards.pictures.inspect import DEFAULT_MAX_PIXELS
 from shards.pictures.resize import Resize
 from shards.pictures.troubles import EXPLANATIONS, Trouble
-from shards.remote.places import is_url
+from shards.remote.store import Store, is_url, store_at
 from shards.sources.base import Source
 from shards.sources.ilsvrc import archives_of, expectation_lines, is_known, unknown_lines, verify
 from shards.sources.layouts import Choice
@@ -161,7 +160,10 @@ def choice_of(args: argparse.Namespace) -> Choice:
 def run(args: argparse.Namespace) -> int:
     """Build every split found in SRC; returns 3 when pictures were left out and that was not allowed."""
     options = options_of(args)
-    out = destination(args.out, scratch=args.scratch)
+    out = store_at(args.out)
+    if args.scratch and out.folder:
+        found = f"OUT is {args.out}"
+        raise ShardError("only a build at a URL needs scratch space", where="--scratch", found=found)
     sources = recognise(args.src, labels=args.labels, choice=choice_of(args), note=warn)
     check_apart(args.src, args.out)
     if args.verify_archives:
@@ -170,8 +172,9 @@ def run(args: argparse.Namespace) -> int:
         plan(sources, options)
         return 0
     with crew_of(args) as crew:  # before the scan, during which the workers get ready
-        manifests = {split: build(job, split, out, crew) for split, job in plan(sources, options).items()}
-    out.write_indices(manifests)
+        jobs = plan(sources, options)
+        manifests = {split: build_split(job, out.below(split), crew, args.scratch) for split, job in jobs.items()}
+    write_indices(out, manifests)
     dropped = sum(manifest.num_dropped for manifest in manifests.values())
     if dropped and not args.allow_drops:
         warn(f"{dropped:,} pictures were left out; --allow-drops accepts that")
@@ -202,7 +205,8 @@ def verify_archives(sources: list[Source]) -> None:
     for line in unknown_lines(archives):
         say(line)
     for archive in filter(is_known, archives):
-        verify(archive, on_bytes=ByteProgress(f"md5 of {archive.name}", archive.stat().st_size).add)
+        with Progress(f"md5 of {archive.name}", Amount(archive.stat().st_size)) as progress:
+            verify(archive, on_bytes=progress.add)
         say(f"verified: {archive}: md5 is the published one")
 
 
@@ -216,11 +220,11 @@ def plan(sources: dict[str, Source], options: BuildOptions) -> dict[str, Job]:
     return jobs
 
 
-def build(job: Job, split: str, out: Destination, crew: Crew) -> Manifest:
+def build_split(job: Job, out: Store, crew: Crew, scratch: Path | None) -> Manifest:
     """Write one split and say what came of it."""
-    manifest, was_written = out.build(split, job, crew)
-    events = out.events(split)
-    say_result(out.place(split), manifest, was_written, events)
+    manifest, was_written = build(job, out, crew, scratch=scratch)
+    events = read_errors(out)
+    say_result(out, manifest, was_written, events)
     for line in expectation_lines(job.listing, Counter(Trouble(event["trouble"]) for event in events)):
         say(line)
     return manifest
@@ -239,13 +243,13 @@ def say_plan(job: Job) -> None:
     say(f"plan: {line}, about {job.plan.estimated_bytes / MB:,.1f} MB, seed {job.options.seed}")
 
 
-def say_result(place: str, manifest: Manifest, was_written: bool, events: list[Event]) -> None:
+def say_result(out: Store, manifest: Manifest, was_written: bool, events: list[PictureEvent]) -> None:
     """What is there now, what was odd about it, and what a resize cost."""
-    say(f"{'written' if was_written else 'already complete'}: {place}: {summary(manifest)}")
+    say(f"{'written' if was_written else 'already complete'}: {out.place()}: {summary(manifest)}")
     for line in summary_lines(events):
         say(line)
     if events:
-        say(f"each of them: {place}/{ERRORS_NAME}")
+        say(f"each of them: {out.place(ERRORS_NAME)}")
     pictures = manifest.build["pictures"]
     if "short_side" in manifest.build["checks"]:
         before, after = pictures["bytes_in"] / MB, pictures["bytes_out"] / MB

@@ -10,8 +10,8 @@ from shards.checking.check_manifest import check_manifest
 from shards.commands.common import Subparsers, add_command, add_workers, positive, say, split_folders, warn
 from shards.commands.os_errors import say_os_errors
 from shards.errors import ShardError
-from shards.host.byte_progress import ByteProgress
 from shards.host.local_pool import local_pool
+from shards.host.progress import Amount, Progress
 from shards.tars.manifest import MANIFEST_NAME
 
 EXAMPLES = """\
@@ -79,8 +79,8 @@ def _check_quickly(folder: Path, args: argparse.Namespace) -> int:
 
 
 def _check_tars(plan: CheckPlan, args: argparse.Namespace) -> int:
-    progress = ByteProgress("check", sum(task.tar.stat().st_size for task in plan.tasks))
-    with local_pool(args.workers) as executor:
+    total = Amount(sum(task.tar.stat().st_size for task in plan.tasks))
+    with local_pool(args.workers) as executor, Progress("check", total) as progress:
         report = check(plan, executor, on_tar=lambda tar: progress.add(tar.stat().st_size))
     num_samples = plan.manifest.manifest.num_samples if plan.manifest else report.num_samples
     for fact in (*report.facts, steps_line(num_samples, args.world_size, args.batch_size)):

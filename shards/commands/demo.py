@@ -6,15 +6,15 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from shards.building.build import build
+from shards.building.build import build, write_indices
+from shards.building.crew import local_crew
 from shards.building.job import BuildOptions, plan_build
-from shards.building.workers import local_crew
 from shards.commands.common import Subparsers, add_command, add_workers, positive, say, summary
 from shards.commands.os_errors import say_os_errors
 from shards.demo.source import DrawnPictures
+from shards.remote.store import FolderStore
 from shards.sources.tar_splits import TRAIN, VALIDATION
 from shards.tars.manifest import Manifest
-from shards.tars.other_indices import write_indices
 
 EXAMPLES = """\
   python -m shards demo data/demo
@@ -44,13 +44,13 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Draw both splits."""
-    manifests = dict[str, Manifest]()
+    manifests, root = dict[str, Manifest](), FolderStore(folder=args.out)
     with local_crew(args.workers) as crew:
         for stream, (split, num_pictures) in enumerate(((TRAIN, args.train), (VALIDATION, args.validation))):
             source = DrawnPictures(num_pictures=num_pictures, seed=args.seed, stream=stream)
             job = plan_build(source, BuildOptions(name="demo", seed=args.seed, overwrite=args.overwrite))
-            out = args.out / split
+            out = root.below(split)
             manifests[split], was_written = build(job, out, replace(crew, title=f"drawing {split}"))
-            say(f"{'drawn' if was_written else 'already complete'}: {out}: {summary(manifests[split])}")
-    write_indices(args.out, manifests)
+            say(f"{'drawn' if was_written else 'already complete'}: {out.place()}: {summary(manifests[split])}")
+    write_indices(root, manifests)
     return 0

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from shards.building.events import ERRORS_NAME
 from shards.building.indexing import IndexedSet, IndexRules, index_splits
-from shards.building.report import ERRORS_NAME
 from shards.commands.build import DROPPED_EXIT_CODE
 from shards.commands.common import LABEL_FIELD_HELP, Subparsers, add_command, add_workers, say, summary, warn
 from shards.commands.os_errors import say_os_errors

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import threading
-from collections.abc import Callable
 from pathlib import Path
 
 from shards.commands.common import Subparsers, add_command, positive, say
 from shards.commands.os_errors import say_os_errors
-from shards.errors import ShardError
-from shards.host.progress import Display, State, open_display
-from shards.remote.places import RemoteFolder
-from shards.remote.transfer import download, read_remote_manifest, upload
-from shards.tars.manifest import MANIFEST_NAME, Manifest, read_manifest
+from shards.host.progress import Amount, Progress
+from shards.remote.copies import download, finished_set, upload
+from shards.remote.store import store_at
+from shards.tars.manifest import Manifest
 
 STAGE_EXAMPLES = """\
   python -m shards stage s3://bucket/pets/train /local/pets/train
@@ -42,39 +39,24 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run_stage(args: argparse.Namespace) -> int:
     """Copy from the URL."""
-    source = RemoteFolder(url=args.url)
-    manifest = read_remote_manifest(source)
-    with open_display("stage") as display:
-        on_bytes = _counter(display, manifest)
-        num_files = download(source, args.dir, with_tars=not args.without_tars, threads=args.threads, on_bytes=on_bytes)
+    source = store_at(args.url)
+    with Progress("stage", _amount(finished_set(source))) as progress:
+        with_tars, on_bytes = not args.without_tars, progress.add
+        num_files = download(source, args.dir, with_tars=with_tars, threads=args.threads, on_bytes=on_bytes)
     say(f"staged: {args.dir}: {num_files} files fetched, the others were there")
     return 0
 
 
 def run_publish(args: argparse.Namespace) -> int:
     """Copy to the URL."""
-    if (manifest := read_manifest(args.dir)) is None:
-        raise ShardError(f"no {MANIFEST_NAME}", where=args.dir, expected="a finished shard set, one split of it")
-    with open_display("publish") as display:
-        on_bytes = _counter(display, manifest)
-        num_files = upload(args.dir, RemoteFolder(url=args.url), threads=args.threads, on_bytes=on_bytes)
+    with Progress("publish", _amount(finished_set(store_at(args.dir)))) as progress:
+        num_files = upload(args.dir, store_at(args.url), threads=args.threads, on_bytes=progress.add)
     say(f"published: {args.url}: {num_files} files sent, the others were there")
     return 0
 
 
-def _counter(display: Display, manifest: Manifest) -> Callable[[int], None]:
-    """Adds bytes up, from several threads, and shows them."""
-    total, done, lock = sum(shard.tar_bytes for shard in manifest.shards), [0], threading.Lock()
-
-    def on_bytes(num_bytes: int) -> None:
-        with lock:
-            done[0] += num_bytes
-            samples = min(done[0] / total, 1) * manifest.num_samples
-            display.show(
-                State(num_samples=manifest.num_samples, num_bytes=total, samples_done=samples, bytes_done=done[0])
-            )
-
-    return on_bytes
+def _amount(manifest: Manifest) -> Amount:
+    return Amount(sum(shard.tar_bytes for shard in manifest.shards), manifest.num_samples)
 
 
 def _add_threads(parser: argparse.ArgumentParser) -> None:

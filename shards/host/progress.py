@@ -1,63 +1,85 @@
-"""How far the writing is: a bar on a terminal, a plain line every few seconds otherwise.
-
-Shards being written are counted in part by the size of their temporary files, which works for any executor that
-shares the output folder and needs no channel to the workers.
-"""
+"""How far work is, on standard error: a bar on a terminal, a plain line every few seconds otherwise."""
 
 from __future__ import annotations
 
 import sys
+import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Protocol
+from types import TracebackType
+from typing import Any, NamedTuple, Self
 
-PLAIN_SECONDS = 5.0
-MB = 1e6
+PLAIN_SECONDS, TERMINAL_SECONDS = 5.0, 0.1
+MB, GB = 1e6, 1e9
 
 
-@dataclass(frozen=True, kw_only=True)
-class State:
-    """Totals and what is done of them, in samples and tar bytes. Parts of unfinished shards count."""
+class Amount(NamedTuple):
+    """Of work: bytes, and images where they are counted."""
 
-    num_samples: int
-    num_bytes: int
-    samples_done: float
-    bytes_done: int
+    num_bytes: float
+    images: float = 0
 
 
-class Display(Protocol):
-    """Shows a state."""
-
-    def show(self, state: State, *, is_last: bool = False) -> None: ...
+NOTHING = Amount(0)
 
 
-@contextmanager
-def open_display(title: str) -> Iterator[Display]:
-    """A rich bar if standard error is a terminal, plain lines on it otherwise."""
-    if sys.stderr.isatty():
-        with _Bar(title) as bar:
-            yield bar
-    else:
-        yield _Lines(title)
+class Progress:
+    """A task of which it is known how much there is to do; use it as a context manager.
 
+    Args:
+        title: before the figures.
+        total: to be done. Without images in it, work is counted in GB.
+        before: done by an earlier run, so that it does not count as speed.
+    """
 
-@dataclass(kw_only=True)
-class Rate:
-    """Samples and bytes per second since the first state seen, so that a resumed part does not count."""
+    def __init__(self, title: str, total: Amount, *, before: Amount = NOTHING) -> None:
+        self._title, self._total, self._before, self._done_bytes = title, total, before, 0
+        self._lock, self._bar, self._task = threading.Lock(), _bar() if sys.stderr.isatty() else None, None
+        self._started = self._said = time.monotonic()
 
-    started: float = field(default_factory=time.monotonic)
-    first: State | None = None
+    def __enter__(self) -> Self:
+        if self._bar is not None:
+            self._task = self._bar.add_task(self._title, total=1.0, note="")
+            self._bar.start()
+        return self
 
-    def line(self, state: State) -> str:
-        """Rate and time left, for a person."""
-        self.first = self.first or state
-        seconds = max(time.monotonic() - self.started, 1e-3)
-        samples = (state.samples_done - self.first.samples_done) / seconds
-        megabytes = (state.bytes_done - self.first.bytes_done) / seconds / MB
-        left = f"{clock((state.num_samples - state.samples_done) / samples)} left" if samples > 0 else "- left"
-        return f"{samples:,.0f} images/s  {megabytes:,.1f} MB/s  {left}"
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def add(self, num_bytes: int) -> None:
+        """So many more bytes are done, and as large a share of the images. May be called from several threads."""
+        with self._lock:
+            self._done_bytes += num_bytes
+            share = min(self._done_bytes / max(self._total.num_bytes, 1), 1)
+            is_last = self._done_bytes >= self._total.num_bytes
+            self.show(Amount(self._done_bytes, share * self._total.images), is_last=is_last)
+
+    def show(self, done: Amount, *, is_last: bool = False) -> None:
+        """So much is done in all."""
+        now = time.monotonic()
+        if not is_last and now - self._said < (PLAIN_SECONDS if self._bar is None else TERMINAL_SECONDS):
+            return
+        self._said, text = now, self._text(done, max(now - self._started, 1e-3))
+        if self._bar is None:
+            print(f"{self._title}: {text}", file=sys.stderr, flush=True)
+        else:
+            self._bar.update(self._task, completed=self._share(done), note=text)
+
+    def _share(self, done: Amount) -> float:
+        total = self._total
+        return done.images / total.images if total.images else done.num_bytes / max(total.num_bytes, 1)
+
+    def _text(self, done: Amount, seconds: float) -> str:
+        """What is done of how much, how fast, and the time that is left."""
+        total, pace = self._total, (self._share(done) - self._share(self._before)) / seconds
+        left = f"{clock((1 - self._share(done)) / pace)} left" if pace > 0 else "- left"
+        speed = (done.num_bytes - self._before.num_bytes) / seconds / MB
+        if not total.images:
+            return f"{done.num_bytes / GB:,.2f}/{total.num_bytes / GB:,.2f} GB  {speed:,.0f} MB/s  {left}"
+        rate = f"{(done.images - self._before.images) / seconds:,.0f} images/s"
+        return f"{done.images:,.0f}/{total.images:,.0f} images  {rate}  {speed:,.1f} MB/s  {left}"
 
 
 def clock(seconds: float) -> str:
@@ -67,39 +89,9 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
-class _Lines:
-    def __init__(self, title: str) -> None:
-        self._title, self._rate, self._last = title, Rate(), time.monotonic()
+def _bar() -> Any:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
-    def show(self, state: State, *, is_last: bool = False) -> None:
-        text = self._rate.line(state)
-        if is_last or time.monotonic() - self._last >= PLAIN_SECONDS:
-            self._last = time.monotonic()
-            done = f"{state.samples_done:,.0f}/{state.num_samples:,} images"
-            print(f"{self._title}: {done}  {text}", file=sys.stderr, flush=True)
-
-
-class _Bar:
-    def __init__(self, title: str) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
-
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TaskProgressColumn(),
-            TextColumn("{task.fields[note]}"),
-        )
-        self._progress = Progress(*columns, console=Console(stderr=True))
-        self._task, self._rate = self._progress.add_task(title, total=1.0, note=""), Rate()
-
-    def __enter__(self) -> _Bar:
-        self._progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
-
-    def show(self, state: State, *, is_last: bool = False) -> None:
-        note = self._rate.line(state)
-        self._progress.update(self._task, total=state.num_samples, completed=state.samples_done, note=note)
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[note]}"))
+    return Progress(*columns, console=Console(stderr=True))

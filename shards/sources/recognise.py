@@ -8,7 +8,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from shards.errors import ShardError
-from shards.remote.places import is_url
+from shards.remote.store import is_url
 from shards.sources.base import Source
 from shards.sources.class_tars import NestedTar, first_names
 from shards.sources.flat_tar import FlatTar

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from shards.errors import ShardError
-from shards.remote.places import RemoteFolder
+from shards.remote.store import Store, UrlStore
 from shards.sources.folders import LAYOUT_FIX, class_order, ignored, is_visible_picture
 from shards.sources.listing import UNLABELLED, Listing, ListingBuilder, SampleRef
 from shards.sources.tar_splits import SPLIT_WORDS
@@ -15,10 +15,10 @@ from shards.sources.tar_splits import SPLIT_WORDS
 class RemoteReader:
     """Reads objects below a URL."""
 
-    folder: RemoteFolder
+    store: Store
 
     def read(self, sample: SampleRef) -> bytes:
-        return self.folder.read(sample.name)
+        return self.store.read(sample.name)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +36,7 @@ class RemotePictures:
 
     def scan(self) -> tuple[Listing, list[str]]:
         """Sorted by name; the first folder is the class. Refuses folders that are hardly classes."""
-        found = RemoteFolder(url=self.url).find()
+        found = UrlStore(url=self.url).find()
         files = {name: file for name, file in found.items() if is_visible_picture(name)}
         if not files:
             raise ShardError("no pictures", where=self.url)
@@ -53,7 +53,7 @@ class RemotePictures:
         return builder.finish(tuple(classes)), warnings
 
     def reader(self) -> RemoteReader:
-        return RemoteReader(folder=RemoteFolder(url=self.url))
+        return RemoteReader(store=UrlStore(url=self.url))
 
     def _classes(self, names: list[str]) -> tuple[list[str], list[str]]:
         """The classes in label order, none without labels, and warnings. Raises as `scan` does."""

@@ -7,22 +7,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-from shards.host.atomic import write_whole
 from shards.tars.manifest import Manifest
 
 TIMM_NAME = "_info.json"
 WIDS_NAME = "shardindex.json"
-
-
-def write_indices(root: Path, splits: dict[str, Manifest]) -> None:
-    """Write both kinds for the splits of one build; see `format_indices`."""
-    for name, content in format_indices(splits):
-        path = root / name
-        if not path.is_file() or path.read_bytes() != content:
-            write_whole(path, content)
 
 
 def format_indices(splits: dict[str, Manifest]) -> Iterator[tuple[str, bytes]]:

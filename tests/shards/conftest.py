@@ -14,9 +14,10 @@ import pytest
 from PIL import Image
 
 from shards.building.build import build
+from shards.building.crew import Crew
 from shards.building.job import BuildOptions, plan_build
 from shards.building.plan import DEFAULT_SHARD_MIB, Cut
-from shards.building.workers import Crew
+from shards.remote.store import store_at
 from shards.sources.base import Source
 from shards.tars.manifest import Manifest
 from shards.tars.shardset import load_shard_set
@@ -63,7 +64,7 @@ def build_inline(
 ) -> tuple[Manifest, bool]:
     """Build in this process."""
     options = {"cut": Cut(shard_mib=shard_mib), **options}
-    return build(plan_build(source, BuildOptions(**options)), out, INLINE)
+    return build(plan_build(source, BuildOptions(**options)), store_at(out), INLINE)
 
 
 def all_files(root: Path) -> dict[str, bytes]:

@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from shards.building.report import read_errors
+from shards.building.events import read_errors
 from shards.pictures.inspect import inspect
 from shards.pictures.troubles import Trouble
+from shards.remote.store import store_at
 from shards.sources.folders import ClassFolders, FlatFolder
 from shards.tars.manifest import Manifest
 
@@ -61,7 +62,7 @@ def test_a_dali_epoch_over_the_result_never_fails(
     seen = decode_with_dali(tmp_path / "out")
     assert len(seen) == manifest.num_samples > 70
     assert manifest.num_samples + manifest.num_dropped == 101
-    assert {event["action"] for event in read_errors(tmp_path / "out")} == {"kept", "fixed", "quarantined"}
+    assert {event["action"] for event in read_errors(store_at(tmp_path / "out"))} == {"kept", "fixed", "quarantined"}
 
 
 def fuzzed(seeds: list[Path], count: int) -> Iterator[tuple[str, bytes]]:

@@ -14,11 +14,12 @@ import pytest
 import webdataset
 
 from shards.building.build import build
+from shards.building.crew import local_crew
 from shards.building.job import BuildOptions, plan_build
 from shards.building.plan import Cut
-from shards.building.workers import local_crew
 from shards.errors import ShardError
 from shards.host.lock import hold_lock
+from shards.remote.store import store_at
 from shards.sources.folders import ClassFolders, FlatFolder
 from shards.tars.index import parse_index
 from shards.tars.manifest import Manifest
@@ -98,7 +99,7 @@ def test_worker_processes_write_the_same_bytes_as_this_process(
     run_build(ClassFolders(root=tree), tmp_path / "inline", shard_mib=0.01)
     job = plan_build(ClassFolders(root=tree), BuildOptions(cut=Cut(shard_mib=0.01)))
     with local_crew(2) as crew:
-        build(job, tmp_path / "pool", crew)
+        build(job, store_at(tmp_path / "pool"), crew)
     assert files_of(tmp_path / "inline") == files_of(tmp_path / "pool")
 
 
@@ -153,7 +154,7 @@ def test_a_worker_that_died_before_the_first_shard_is_noticed(tmp_path: Path, tr
         dying = crew.executor.submit(os._exit, 1)
         assert dying.exception() is not None
         with pytest.raises(ShardError, match=r"^a worker process died, killed or out of memory; finished shards"):
-            build(job, tmp_path / "out", crew)
+            build(job, store_at(tmp_path / "out"), crew)
 
 
 def test_two_builds_into_one_folder_are_refused(tmp_path: Path, tree: Path, run_build: Run) -> None:

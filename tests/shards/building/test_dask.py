@@ -14,12 +14,11 @@ from pathlib import Path
 import pytest
 
 from shards.building.build import build
-from shards.building.dask_crew import dask_crew
+from shards.building.crew import dask_crew
 from shards.building.job import BuildOptions, plan_build
 from shards.building.plan import Cut
-from shards.building.url_build import build_at_url
 from shards.errors import UserError
-from shards.remote.places import RemoteFolder
+from shards.remote.store import UrlStore, store_at
 from shards.sources.folders import ClassFolders
 from shards.tars.manifest import Manifest
 
@@ -89,7 +88,7 @@ def test_two_workers_one_killed_mid_way_write_the_same_bytes(
     killer.start()
     job = plan_build(ClassFolders(root=tree), BuildOptions(cut=Cut(shard_mib=0.02)))
     with dask_crew(address) as crew:
-        build(job, out, crew)
+        build(job, store_at(out), crew)
     killer.join(timeout=10)
     assert workers[0].wait(timeout=10) == -signal.SIGKILL
     assert len(list(out.glob("*.tar"))) > 10
@@ -106,18 +105,18 @@ def test_workers_send_their_shards_to_a_url(
     cluster: tuple[str, list[subprocess.Popen[bytes]]],
 ) -> None:
     run_build(ClassFolders(root=tree), tmp_path / "inline", cut=Cut(num_shards=6))
-    target, job = RemoteFolder(url=f"file://{tmp_path}/url"), plan_build(ClassFolders(root=tree), SIX)
+    target, job = UrlStore(url=f"file://{tmp_path}/url"), plan_build(ClassFolders(root=tree), SIX)
     with dask_crew(cluster[0]) as crew:
-        _, was_written = build_at_url(job, target, tmp_path / "scratch", crew)
+        _, was_written = build(job, target, crew, scratch=tmp_path / "scratch")
     assert was_written
     assert files_of(tmp_path / "url") == files_of(tmp_path / "inline")
-    assert not (tmp_path / "scratch").exists()
+    assert list((tmp_path / "scratch").iterdir()) == []
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_an_address_without_scheduler_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shards.building.dask_crew.CONNECT_SECONDS", 1)
+    monkeypatch.setattr("shards.building.crew.CONNECT_SECONDS", 1)
     said = r"--dask tcp://127.0.0.1:9: no Dask scheduler answers"
     with pytest.raises(UserError, match=said), dask_crew("tcp://127.0.0.1:9"):
         pass

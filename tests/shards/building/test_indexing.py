@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from shards.building.events import read_errors
 from shards.building.indexing import index_folder
-from shards.building.report import read_errors
 from shards.errors import ShardError
 from shards.host.lock import hold_folder
+from shards.remote.store import store_at
 from shards.tars.shardset import load_shard_set
 
 Make = Callable[..., bytes]
@@ -54,7 +55,7 @@ def test_pictures_that_do_not_decode_are_not_named(
     before = (tmp_path / "x.tar").read_bytes()
     manifest = index_folder(tmp_path, executor)
     assert (manifest.num_samples, manifest.num_dropped, manifest.classes) == (1, 2, ())
-    assert [event["trouble"] for event in read_errors(tmp_path)] == ["truncated", "empty"]
+    assert [event["trouble"] for event in read_errors(store_at(tmp_path))] == ["truncated", "empty"]
     assert decode_with_dali(tmp_path) == [("000000000/b", (16, 24, 3))]
     assert (tmp_path / "x.tar").read_bytes() == before
     assert not list(tmp_path.glob("*.tmp-*"))

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from shards.building.events import read_errors
 from shards.building.judge import Judge
 from shards.building.policy import DEFAULTS, Action, allowed_actions, parse_policy
-from shards.building.report import read_errors
 from shards.errors import ShardError
 from shards.pictures.troubles import Trouble
+from shards.remote.store import store_at
 from shards.sources.folders import FlatFolder
 from shards.tars.manifest import Manifest
 
@@ -65,7 +66,7 @@ def test_defaults_leave_out_what_cannot_be_decoded_and_mend_the_rest(
         "png.jpg": "png",
     }
     assert (manifest.num_samples, manifest.num_dropped) == (5, 2)
-    events = {(event["name"], event["trouble"], event["action"]) for event in read_errors(tmp_path / "out")}
+    events = {(event["name"], event["trouble"], event["action"]) for event in read_errors(store_at(tmp_path / "out"))}
     assert events == {
         ("b_again.jpg", "duplicate", "kept"),
         ("cut.jpg", "truncated", "quarantined"),

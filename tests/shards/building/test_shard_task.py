@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from shards.building import shard_task
+from shards.building.events import read_errors
 from shards.building.judge import Judge
 from shards.building.policy import parse_policy
-from shards.building.report import read_errors
+from shards.remote.store import store_at
 from shards.sources.folders import FlatFolder
 from shards.tars.manifest import Manifest
 
@@ -43,7 +44,7 @@ def test_the_size_of_groups_changes_no_byte(
     monkeypatch.setattr(shard_task, "GROUP_BYTES", group_bytes)
     run_build(folder, tmp_path / "other")
     assert files_of(tmp_path / "usual") == files_of(tmp_path / "other")
-    assert len(read_errors(tmp_path / "usual")) == 11
+    assert len(read_errors(store_at(tmp_path / "usual"))) == 11
 
 
 class Gone(FlatFolder):
@@ -60,7 +61,7 @@ def test_a_file_that_is_gone_is_reported_and_its_neighbours_are_written(
     judge = Judge(policy=parse_policy(["unreadable=quarantine"]))
     manifest, _ = run_build(Gone(root=folder.root), tmp_path / "out", judge=judge)
     assert manifest.num_samples + manifest.num_dropped == 40
-    (event,) = (event for event in read_errors(tmp_path / "out") if event["trouble"] == "unreadable")
+    (event,) = (event for event in read_errors(store_at(tmp_path / "out")) if event["trouble"] == "unreadable")
     assert (event["name"], event["action"]) == ("05.jpg", "quarantined")
 
 
@@ -72,4 +73,4 @@ def test_a_picture_that_pillow_cannot_mend_is_unreadable(
     (tmp_path / "in" / "b.jpg").write_bytes(make_picture(1))
     judge = Judge(decode=False, policy=parse_policy(["unreadable=quarantine"]))
     run_build(FlatFolder(root=tmp_path / "in"), tmp_path / "out", judge=judge)
-    assert [event["trouble"] for event in read_errors(tmp_path / "out")] == ["unreadable"]
+    assert [event["trouble"] for event in read_errors(store_at(tmp_path / "out"))] == ["unreadable"]

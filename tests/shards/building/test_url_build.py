@@ -8,20 +8,19 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import fsspec
 import pytest
 
-from shards.building import out_folder
 from shards.building.build import build
-from shards.building.destination import destination
+from shards.building.crew import Crew
+from shards.building.delivery import scratch_folder
 from shards.building.job import BuildOptions, Job, plan_build
 from shards.building.plan import Cut
-from shards.building.url_build import build_at_url, scratch_folder
-from shards.building.workers import Crew
 from shards.errors import ShardError
-from shards.remote.arrival import sums_of
-from shards.remote.places import RemoteFolder
+from shards.remote.copies import sums_of
+from shards.remote.store import UrlStore, store_at
 from shards.sources.folders import ClassFolders
 from shards.tars.manifest import Manifest
 
@@ -30,10 +29,10 @@ SMALL = Cut(num_shards=5)
 
 
 @pytest.fixture
-def target() -> Iterator[RemoteFolder]:
+def target() -> Iterator[UrlStore]:
     """An empty place in a store that lives in this process."""
     store = fsspec.filesystem("memory")
-    yield RemoteFolder(url="memory://bucket/set")
+    yield UrlStore(url="memory://bucket/set")
     if store.exists("/bucket"):
         store.rm("/bucket", recursive=True)
 
@@ -50,13 +49,13 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of what is sent, in order."""
     names: list[str] = []
     for method in ("put", "write"):
-        original = getattr(RemoteFolder, method)
+        original = getattr(UrlStore, method)
 
-        def spy(self: RemoteFolder, first: str, second: str, original: Callable[..., None] = original) -> None:
+        def spy(self: UrlStore, first: Any, second: Any, original: Callable[..., None] = original) -> None:
             names.append(second if original.__name__ == "put" else first)
             original(self, first, second)
 
-        monkeypatch.setattr(RemoteFolder, method, spy)
+        monkeypatch.setattr(UrlStore, method, spy)
     return names
 
 
@@ -64,27 +63,27 @@ def job_of(tree: Path, **options: object) -> Job:
     return plan_build(ClassFolders(root=tree), BuildOptions(**{"cut": SMALL, **options}))  # type: ignore[arg-type]
 
 
-def files_at(target: RemoteFolder) -> dict[str, bytes]:
+def files_at(target: UrlStore) -> dict[str, bytes]:
     return {name: target.read(name) for name in target.find()}
 
 
 @pytest.fixture
-def run(target: RemoteFolder, tmp_path: Path, inline_crew: Crew) -> Callable[[Job], tuple[Manifest, bool]]:
-    return lambda job: build_at_url(job, target, tmp_path / "scratch", inline_crew)
+def run(target: UrlStore, tmp_path: Path, inline_crew: Crew) -> Callable[[Job], tuple[Manifest, bool]]:
+    return lambda job: build(job, target, inline_crew, scratch=tmp_path / "scratch")
 
 
 Run = Callable[[Job], tuple[Manifest, bool]]
 
 
 def test_a_url_gets_the_files_of_a_folder_and_nothing_stays_here(
-    tmp_path: Path, flawed: Path, target: RemoteFolder, run: Run, inline_crew: Crew, files_of: Files
+    tmp_path: Path, flawed: Path, target: UrlStore, run: Run, inline_crew: Crew, files_of: Files
 ) -> None:
-    local, _ = build(job_of(flawed), tmp_path / "out", inline_crew)
+    local, _ = build(job_of(flawed), store_at(tmp_path / "out"), inline_crew)
     assert run(job_of(flawed)) == (local, True)
     assert files_at(target) == files_of(tmp_path / "out")
     assert {"errors.jsonl", "manifest.json", "shard-000004.idx"} < set(files_at(target))
     assert any(name.startswith("quarantine/") for name in files_at(target))
-    assert not (tmp_path / "scratch").exists()
+    assert list((tmp_path / "scratch").iterdir()) == []
 
 
 def test_the_manifest_is_sent_last_and_a_record_after_its_shard(tree: Path, run: Run, sent: list[str]) -> None:
@@ -100,13 +99,13 @@ def test_never_more_than_the_shard_in_hand_is_here(
     tmp_path: Path, tree: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counts = []
-    original = RemoteFolder.put
+    original = UrlStore.put
 
-    def spy(self: RemoteFolder, local: str, name: str) -> None:
+    def spy(self: UrlStore, local: Path, name: str) -> None:
         counts.append(len(list((tmp_path / "scratch").rglob("*.tar*"))))
         original(self, local, name)
 
-    monkeypatch.setattr(RemoteFolder, "put", spy)
+    monkeypatch.setattr(UrlStore, "put", spy)
     run(job_of(tree))
     assert max(counts) == 1
 
@@ -121,7 +120,7 @@ def test_a_second_run_sends_nothing(tree: Path, run: Run, sent: list[str]) -> No
 @pytest.mark.parametrize("lost", ["shard-000002.tar", "shard-000002.idx", ".build/shard-000002.json"])
 @pytest.mark.parametrize("is_finished", [True, False])
 def test_only_what_is_missing_is_sent_again(
-    flawed: Path, target: RemoteFolder, run: Run, sent: list[str], lost: str, is_finished: bool
+    flawed: Path, target: UrlStore, run: Run, sent: list[str], lost: str, is_finished: bool
 ) -> None:
     run(job_of(flawed))
     before = files_at(target)
@@ -136,7 +135,7 @@ def test_only_what_is_missing_is_sent_again(
 
 
 def test_a_tar_of_another_size_and_a_replaced_picture_are_noticed(
-    tree: Path, target: RemoteFolder, run: Run, sent: list[str]
+    tree: Path, target: UrlStore, run: Run, sent: list[str]
 ) -> None:
     run(job_of(tree))
     before = files_at(target)
@@ -152,7 +151,7 @@ def test_a_tar_of_another_size_and_a_replaced_picture_are_noticed(
 
 
 def test_another_set_is_replaced_only_when_asked_and_leaves_nothing(
-    tmp_path: Path, flawed: Path, target: RemoteFolder, run: Run, inline_crew: Crew, files_of: Files
+    tmp_path: Path, flawed: Path, target: UrlStore, run: Run, inline_crew: Crew, files_of: Files
 ) -> None:
     run(job_of(flawed))
     (flawed / "cat" / "cut.jpg").unlink()
@@ -161,19 +160,19 @@ def test_another_set_is_replaced_only_when_asked_and_leaves_nothing(
         run(other)
     allowed = job_of(flawed, cut=Cut(num_shards=2), overwrite=True)
     run(allowed)
-    build(allowed, tmp_path / "out", inline_crew)
+    build(allowed, store_at(tmp_path / "out"), inline_crew)
     assert files_at(target) == files_of(tmp_path / "out")
 
 
 def test_bytes_that_change_on_the_way_are_an_error_and_no_record_is_sent(
-    tree: Path, target: RemoteFolder, run: Run, monkeypatch: pytest.MonkeyPatch
+    tree: Path, target: UrlStore, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def damage(self: RemoteFolder, local: str, name: str) -> None:
-        content = bytearray(Path(local).read_bytes())
+    def damage(self: UrlStore, local: Path, name: str) -> None:
+        content = bytearray(local.read_bytes())
         content[len(content) // 2] ^= 1
         self.write(name, bytes(content))
 
-    monkeypatch.setattr(RemoteFolder, "put", damage)
+    monkeypatch.setattr(UrlStore, "put", damage)
     with pytest.raises(ShardError, match=r"memory://bucket/set/shard-000000.tar: arrived with other bytes"):
         run(job_of(tree))
     assert [name for name in target.find() if ".build" in name or "manifest" in name] == []
@@ -183,7 +182,7 @@ def test_scratch_space_is_checked_for_the_shards_in_hand_only(
     tree: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     needed = []
-    monkeypatch.setattr(out_folder, "check_space", lambda folder, num_bytes: needed.append(num_bytes))
+    monkeypatch.setattr("shards.building.build.check_space", lambda folder, num_bytes: needed.append(num_bytes))
     job = job_of(tree)
     run(job)
     run_in_order = job_of(tree, sequential=True, overwrite=True, seed=1)
@@ -197,7 +196,7 @@ def test_the_command_with_worker_processes(
     tmp_path: Path, flawed: Path, inline_crew: Crew, files_of: Files, options: list[str]
 ) -> None:
     job = job_of(flawed, judge=BuildOptions().judge)
-    build(job, tmp_path / "folder", inline_crew)
+    build(job, store_at(tmp_path / "folder"), inline_crew)
     command = [sys.executable, "-m", "shards", "build", str(flawed), f"file://{tmp_path}/url/", "--num-shards", "5"]
     environment = {**os.environ, "TMPDIR": str(tmp_path / "tmp"), "PYTHONPATH": str(Path(__file__).parents[3])}
     (tmp_path / "tmp").mkdir()
@@ -235,9 +234,12 @@ def test_scratch_is_in_tmpdir_or_here_and_one_per_url(tmp_path: Path, monkeypatc
     assert scratch_folder(None, "s3://a/b").parent == Path()
 
 
-def test_a_folder_needs_no_scratch() -> None:
-    with pytest.raises(ShardError, match="--scratch: only a build at a URL needs scratch space, found OUT is data/x"):
-        destination("data/x", scratch=Path("/tmp"))
+def test_a_folder_needs_no_scratch(tmp_path: Path, tree: Path) -> None:
+    command = [sys.executable, "-m", "shards", "build", str(tree), str(tmp_path / "x"), "--scratch", str(tmp_path)]
+    result = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[3], check=False)
+    said = f"--scratch: only a build at a URL needs scratch space, found OUT is {tmp_path / 'x'}"
+    assert (result.returncode, result.stderr) == (2, f"error: {said}\n")
+    assert not (tmp_path / "x").exists()
 
 
 @pytest.mark.parametrize("size", [0, 1, 9, 10, 11, 35])

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from shards.__main__ import main
-from shards.building.workers import Crew
+from shards.building.crew import Crew
 from shards.commands import check as command
 from shards.commands import index as index_command
 from shards.errors import run_command

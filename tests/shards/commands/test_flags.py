@@ -17,7 +17,7 @@ import pytest
 from tars import write_tar
 
 from shards.__main__ import main
-from shards.building.workers import Crew
+from shards.building.crew import Crew
 from shards.commands import build, check, demo, index, info, stage
 from shards.errors import run_command
 
@@ -136,7 +136,7 @@ def run_in(
         (index, "local_pool", pool),
     ):
         monkeypatch.setattr(module, name, stand_in)
-    monkeypatch.setattr("shards.remote.transfer.ThreadPoolExecutor", threads)
+    monkeypatch.setattr("shards.remote.copies.ThreadPoolExecutor", threads)
 
     def run(folder: Path, line: str) -> Outcome:
         asked.clear()

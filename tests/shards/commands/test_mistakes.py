@@ -16,7 +16,7 @@ import pytest
 from tars import write_tar
 
 from shards.__main__ import main
-from shards.building.workers import Crew
+from shards.building.crew import Crew
 from shards.commands import build, index
 from shards.errors import ShardError, run_command
 from shards.host.local_pool import local_pool

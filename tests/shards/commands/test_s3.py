@@ -18,9 +18,8 @@ from typing import Any
 import pytest
 
 from shards.errors import ShardError
-from shards.remote.arrival import send_checked
-from shards.remote.places import RemoteFolder
-from shards.remote.transfer import download, upload
+from shards.remote.copies import download, send_checked, upload
+from shards.remote.store import UrlStore
 from shards.sources.folders import ClassFolders
 from shards.sources.recognise import recognise
 from shards.tars.manifest import Manifest
@@ -78,7 +77,7 @@ def test_a_set_goes_to_s3_and_back_and_dali_reads_it_there(
     tmp_path: Path, tree: Path, bucket: str, run_build: Run, files_of: Files
 ) -> None:
     run_build(ClassFolders(root=tree), tmp_path / "out", shard_mib=0.01)
-    target = RemoteFolder(url=f"{bucket}/train")
+    target = UrlStore(url=f"{bucket}/train")
     assert upload(tmp_path / "out", target, on_bytes=ignore) == 2 * len(load_shard_set(tmp_path / "out").shards)
     assert upload(tmp_path / "out", target, on_bytes=ignore) == 0
 
@@ -120,9 +119,9 @@ def dali_keys(indices: Path, url: str) -> list[str]:
 def test_pictures_at_a_url_give_the_shards_of_the_folder(
     tmp_path: Path, tree: Path, bucket: str, run_build: Run
 ) -> None:
-    target = RemoteFolder(url=f"{bucket}/raw")
+    target = UrlStore(url=f"{bucket}/raw")
     for file in tree.rglob("*.JPEG"):
-        target.put(str(file), str(file.relative_to(tree)))
+        target.put(file, str(file.relative_to(tree)))
     source = recognise(f"{bucket}/raw")[""]
     run_build(source, tmp_path / "a")
     run_build(ClassFolders(root=tree), tmp_path / "b")
@@ -133,15 +132,15 @@ def test_damage_at_the_url_is_noticed_and_a_missing_set_is_named(
     tmp_path: Path, tree: Path, bucket: str, run_build: Run
 ) -> None:
     with pytest.raises(ShardError, match=r"s3://pets/nothing: no manifest.json"):
-        download(RemoteFolder(url=f"{bucket}/nothing"), tmp_path / "copy", on_bytes=ignore)
+        download(UrlStore(url=f"{bucket}/nothing"), tmp_path / "copy", on_bytes=ignore)
     run_build(ClassFolders(root=tree), tmp_path / "out")
-    target = RemoteFolder(url=f"{bucket}/train")
+    target = UrlStore(url=f"{bucket}/train")
     upload(tmp_path / "out", target, on_bytes=ignore)
     tar = tmp_path / "out" / "shard-000000.tar"
     tar.write_bytes(tar.read_bytes()[:-1] + b"x")
-    target.put(str(tar), tar.name)
+    target.put(tar, tar.name)
     with pytest.raises(ShardError, match=r"shard-000000.tar: arrived with another checksum"):
-        download(RemoteFolder(url=f"{bucket}/train"), tmp_path / "copy", on_bytes=ignore)
+        download(UrlStore(url=f"{bucket}/train"), tmp_path / "copy", on_bytes=ignore)
     assert not (tmp_path / "copy" / "manifest.json").exists()
 
 
@@ -157,7 +156,7 @@ def start(command: list[str], folder: Path) -> subprocess.Popen[str]:
     )
 
 
-def sent_at(target: RemoteFolder) -> dict[str, Any]:
+def sent_at(target: UrlStore) -> dict[str, Any]:
     """When each object was written, by its name."""
     found = target._filesystem().find("pets/train", detail=True, refresh=True)
     return {name.removeprefix("pets/train/"): info["LastModified"] for name, info in found.items()}
@@ -177,7 +176,7 @@ def test_builds_at_a_url_killed_and_resumed_give_a_local_builds_bytes_and_send_n
         (folder / f"{number}.jpg").write_bytes(make_picture(number, size=(200, 160)))
     (tmp_path / "tree" / "class_0" / "cut.jpg").write_bytes(make_picture(1, size=(200, 160))[:-100])
     (tmp_path / "scratch").mkdir()
-    target = RemoteFolder(url=f"{bucket}/train")
+    target = UrlStore(url=f"{bucket}/train")
     dice, settled = random.Random(3), dict[str, Any]()
     for kills in range(4):
         process = start(build_command(tmp_path / "tree", target.url), tmp_path / "scratch")
@@ -210,8 +209,8 @@ def test_objects_sent_in_parts_are_compared_by_their_etag(
     local.write_bytes(random.Random(0).randbytes(1 << 20) * 111)  # s3fs sends more than 100 MiB in parts
     sha256 = hashlib.sha256(local.read_bytes()).hexdigest()
     read_back: list[str] = []
-    monkeypatch.setattr(RemoteFolder, "read_from", lambda self, name, start, size: read_back.append(name))
-    target = RemoteFolder(url=f"{bucket}/train")
+    monkeypatch.setattr(UrlStore, "read_from", lambda self, name, start, size: read_back.append(name))
+    target = UrlStore(url=f"{bucket}/train")
     assert send_checked(target, local.name, local, sha256) == 1
     assert send_checked(target, local.name, local, sha256) == 0
     there = target.look(local.name)

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from shards.building.build import write_indices
+from shards.remote.store import store_at
 from shards.sources.folders import ClassFolders
 from shards.tars.manifest import Manifest
-from shards.tars.other_indices import write_indices
 
 Run = Callable[..., tuple[Manifest, bool]]
 
@@ -21,7 +22,7 @@ def root(tmp_path: Path, tree: Path, run_build: Run) -> Path:
     splits = {
         name: run_build(ClassFolders(root=tree), root / name, shard_mib=0.01)[0] for name in ("train", "validation")
     }
-    write_indices(root, splits)
+    write_indices(store_at(root), splits)
     return root
 
 
@@ -48,6 +49,6 @@ def test_wids_reads_every_sample(root: Path) -> None:
 
 def test_a_set_without_splits_is_timms_train(tmp_path: Path, tree: Path, run_build: Run) -> None:
     manifest, _ = run_build(ClassFolders(root=tree), tmp_path / "one")
-    write_indices(tmp_path / "one", {"": manifest})
+    write_indices(store_at(tmp_path / "one"), {"": manifest})
     info = json.loads((tmp_path / "one" / "_info.json").read_text())
     assert info["splits"]["train"]["filenames"] == ["shard-000000.tar"]

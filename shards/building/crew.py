@@ -1,22 +1,26 @@
-"""Running shard tasks on an executor: a bounded window of tasks, and a worker's death named.
+"""Who does the work: processes of this machine or a Dask cluster, a bounded window of tasks, a worker's death named.
 
-Any `concurrent.futures.Executor` will do; see `local_pool` for that of this machine.
+Any `concurrent.futures.Executor` will do; see `local_pool` for that of this machine. The workers of a cluster must see
+the source and the output folder.
 """
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 
 from shards.building.record import ShardRecord
 from shards.building.shard_task import ShardTask, write_shard
-from shards.errors import ShardError
+from shards.errors import ShardError, UserError, missing_package
 from shards.host.local_pool import local_pool
 
 TICK_SECONDS = 0.5
+CONNECT_SECONDS = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,12 +30,14 @@ class Crew:
     Attributes:
         executor: runs the tasks.
         num_in_flight: tasks handed to the executor at a time.
+        work: what is done with each task.
         title: before the progress figures.
         death_errors: what the executor raises for tasks whose worker died.
     """
 
     executor: Executor
     num_in_flight: int
+    work: Callable[[ShardTask], ShardRecord] = write_shard
     title: str = "build"
     death_errors: tuple[type[Exception], ...] = (BrokenExecutor,)
 
@@ -47,17 +53,36 @@ def _get_ready() -> None:
     """Nothing: a worker that is told to do this imports what `write_shard` needs."""
 
 
-def run_tasks(
-    tasks: Iterable[ShardTask],
-    crew: Crew,
-    *,
-    on_tick: Callable[[], None],
-) -> Iterator[ShardRecord]:
+@contextmanager
+def dask_crew(address: str) -> Iterator[Crew]:
+    """The workers of the Dask scheduler at `address`.
+
+    Raises:
+        UserError: Dask is not installed, nothing answers at the address, or the scheduler has no workers.
+    """
+    try:
+        distributed: Any = importlib.import_module("distributed")  # untyped
+    except ImportError:
+        raise missing_package("distributed", "--dask", extra="dask") from None
+    try:
+        client = distributed.Client(address, timeout=CONNECT_SECONDS)
+    except (OSError, ValueError) as error:
+        fix = "start one: dask scheduler, then dask worker ADDRESS"
+        raise UserError("no Dask scheduler answers", where=f"--dask {address}", found=error, fix=fix) from None
+    with client:
+        num_threads = sum(client.nthreads().values())
+        if not num_threads:
+            raise UserError("the Dask scheduler has no workers", where=f"--dask {address}", fix="dask worker ADDRESS")
+        executor = client.get_executor(pure=False)
+        yield Crew(executor=executor, num_in_flight=2 * num_threads, death_errors=(distributed.KilledWorker,))
+
+
+def run_tasks(tasks: Iterable[ShardTask], crew: Crew, *, on_tick: Callable[[], None]) -> Iterator[ShardRecord]:
     """Yield each task's record as it finishes, in no fixed order.
 
     Args:
         tasks: consumed lazily, so that only those in flight exist.
-        crew: runs `write_shard`; says how many tasks are handed over at a time, and what a worker's death raises.
+        crew: says what is done, how many tasks are handed over at a time, and what a worker's death raises.
         on_tick: called about twice a second while waiting.
 
     Raises:
@@ -67,7 +92,7 @@ def run_tasks(
     try:
         while True:
             for task in islice(remaining, crew.num_in_flight - len(running)):
-                running[crew.executor.submit(write_shard, task)] = task
+                running[crew.executor.submit(crew.work, task)] = task
             if not running:
                 return
             done, _ = wait(running, timeout=TICK_SECONDS, return_when=FIRST_COMPLETED)
