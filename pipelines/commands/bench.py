@@ -45,6 +45,7 @@ def run(args: argparse.Namespace) -> int:
     crops, shards = parse_crops(args.crops), load_shard_set(args.shards)
 
     from pipelines.bench import report
+    from pipelines.bench.crop_traffic import traffic_sentence
     from pipelines.bench.lineup import Setting, line_up
     from shards.harness.makers import measure
 
@@ -63,6 +64,7 @@ def run(args: argparse.Namespace) -> int:
         say(line)
     for threads in args.threads:
         say(report.parts(timings, threads))
+    say(traffic_sentence(crops, setting.augment, batch_size=args.batch_size))
     say(report.sentence(timings, gpu_rate=args.gpu_rate))
     if args.json:
         report.write_record(args.json, timings, setting=vars(args))

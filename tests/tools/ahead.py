@@ -20,6 +20,7 @@ from triton.compiler import ASTSource
 from pipelines.config import CropGroup, Precision
 from pipelines.crops import parameters as p
 from pipelines.crops.stage import stage
+from pipelines.crops.stage.jobs import SCRATCH_MIB
 from pipelines.crops.stage.pictures import Pictures
 
 KERNELS = ("fill_tables", "resize", "distort", "blur_down", "finish")
@@ -54,7 +55,7 @@ class Compiled:
 
 
 def launches_of(
-    crops: Sequence[CropGroup], *, precision: Precision, images: int = 2, scratch_mib: int = stage.SCRATCH_MIB
+    crops: Sequence[CropGroup], *, precision: Precision, images: int = 2, scratch_mib: int = SCRATCH_MIB
 ) -> list[Launch]:
     """What the stage would launch on a device for small black pictures, nothing of it run."""
     seen: list[Launch] = []

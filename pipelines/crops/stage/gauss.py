@@ -13,10 +13,10 @@ from numba import types
 from numba.np.numpy_support import carray
 
 from pipelines.compiled.cache import compiled_entry, state_of_sources
-from pipelines.crops.kernels_blur import TAPS, gaussian_weights
+from pipelines.crops.kernels_blur import gaussian_weights
+from pipelines.crops.stage.columns import REACH
 
 Array = np.ndarray[Any, Any]
-REACH = TAPS // 2 + 1
 _SIGNATURE = types.void(types.voidptr, types.int64, types.int64, types.voidptr, types.voidptr)
 
 

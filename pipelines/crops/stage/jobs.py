@@ -10,12 +10,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pipelines.config import CropGroup
 from pipelines.crops import parameters as p
+from pipelines.crops.stage import columns as c
 from pipelines.crops.stage.gauss import blur_weights
 from pipelines.crops.stage.pictures import Pictures
 from pipelines.errors import PipelineError
 
 Array = np.ndarray[Any, Any]
+
+SCRATCH_MIB = 1024
+"""Memory for what is between the kernels, enough for 700 images of 2x224; larger batches are made in chunks."""
 
 ORDER_CODES = (p.ORDERS << (2 * np.arange(4))).sum(axis=1)
 """(24,): every order of the four operations as two bits each, the first in the lowest."""
@@ -29,7 +34,7 @@ class Jobs:
 
     Attributes:
         rows: float32 (N, COLUMNS), the drawn parameters.
-        places: int64 (N, layout.PLACES).
+        places: int64 (N, PLACES), see columns.
         gauss: float32 (N, REACH), blur weights.
         table_sizes: resize weights of each chunk.
     """
@@ -49,14 +54,19 @@ class SentJobs:
     gauss: Tensor
 
 
-def plan_jobs(pictures: Pictures, rows: Array, size: int, *, images_at_once: int) -> Jobs:
+def images_at_once(group: CropGroup, scratch_mib: int) -> int:
+    """Images of a chunk: bytes after the resize and float32 within the blur fit the scratch, or it is one image."""
+    return max(1, scratch_mib * 2**20 // (group.num * 3 * group.size**2 * (1 + 4)))
+
+
+def plan_jobs(pictures: Pictures, rows: Array, size: int, *, at_once: int) -> Jobs:
     """The crops of one group from its drawn parameters.
 
     Args:
         pictures: what the windows are cut from.
         rows: float32 (batch, num, COLUMNS).
         size: side of the crops.
-        images_at_once: images of a chunk; tables of weights begin anew with each.
+        at_once: images of a chunk; tables of weights begin anew with each.
 
     Raises:
         PipelineError: a window reaches beyond its picture; the device would read foreign memory.
@@ -68,18 +78,15 @@ def plan_jobs(pictures: Pictures, rows: Array, size: int, *, images_at_once: int
     _refuse_windows_outside(window, pictures.heights[image], pictures.widths[image])
     order, jitters = flat[:, p.ORDER].astype(np.int64), flat[:, p.JITTER] > 0
     gauss, radii = blur_weights(flat[:, p.SIGMA], size)
-    pitch = 3 * pictures.widths[image]
-    table_starts, table_sizes = _tables(window[:, p.HEIGHT :], size, num * images_at_once)
-    columns = (
-        pictures.starts[image] + window[:, p.TOP] * pitch + 3 * window[:, p.LEFT],
-        pitch,
-        *table_starts.T,
-        ORDER_CODES[order],
-        np.where(jitters, _CONTRAST_AT[order], 0),
-        np.where(jitters, 4, 0),
-        radii,
-    )
-    return Jobs(rows=flat, places=np.stack(columns, axis=1), gauss=gauss, table_sizes=table_sizes)
+    places = np.empty((len(flat), c.PLACES), np.int64)
+    places[:, c.PITCH] = 3 * pictures.widths[image]
+    places[:, c.START] = pictures.starts[image] + window[:, p.TOP] * places[:, c.PITCH] + 3 * window[:, p.LEFT]
+    places[:, c.TABLES : c.TABLES + 2], table_sizes = _tables(window[:, p.HEIGHT :], size, num * at_once)
+    places[:, c.ORDER] = ORDER_CODES[order]
+    places[:, c.BEFORE] = np.where(jitters, _CONTRAST_AT[order], 0)
+    places[:, c.OPERATIONS] = np.where(jitters, 4, 0)
+    places[:, c.RADIUS] = radii
+    return Jobs(rows=flat, places=places, gauss=gauss, table_sizes=table_sizes)
 
 
 def table_lengths(window: Array, size: int) -> Array:

@@ -27,16 +27,13 @@ from pipelines.config import CropGroup, Precision
 from pipelines.crops.stage.blur import blur_down, finish
 from pipelines.crops.stage.color import distort
 from pipelines.crops.stage.jit import EXACT, interprets
-from pipelines.crops.stage.jobs import Jobs, SentJobs, plan_jobs, send
+from pipelines.crops.stage.jobs import SCRATCH_MIB, Jobs, SentJobs, images_at_once, plan_jobs, send
 from pipelines.crops.stage.pictures import Pictures, pictures_of
 from pipelines.crops.stage.resize import resize
 from pipelines.crops.stage.tables import fill_tables
 from pipelines.errors import PipelineError
 
 Array = np.ndarray[Any, Any]
-SCRATCH_MIB = 1024
-"""Memory for what is between the kernels, enough for 700 images of 2x224; larger batches are made in chunks."""
-
 _LARGEST_BLOCK = 2**20
 
 
@@ -61,11 +58,6 @@ def whole_crops(size: int) -> Tiles:
     return Tiles(table=side, resize=(high, side), distort=high * side, blur=(high, row))
 
 
-def images_at_once(group: CropGroup, scratch_mib: int) -> int:
-    """Images of a chunk: bytes after the resize and float32 within the blur fit the scratch, or it is one image."""
-    return max(1, scratch_mib * 2**20 // (group.num * 3 * group.size**2 * (1 + 4)))
-
-
 class CropStage:
     """Makes batches on one device; see the module for how."""
 
@@ -85,7 +77,7 @@ class CropStage:
             affine: float32 (2, 3), scale and offset of each channel for levels 0 to 255, see exact.normalization.
             device: where the pictures lie and the batch is wanted.
             precision: type of the batch.
-            scratch_mib: see SCRATCH_MIB.
+            scratch_mib: see jobs.SCRATCH_MIB.
 
         Raises:
             PipelineError: the device is a CPU and the kernels are not interpreted.
@@ -123,7 +115,7 @@ class CropStage:
             PipelineError: a window reaches beyond its picture.
         """
         planned = [
-            plan_jobs(pictures, each, group.size, images_at_once=images_at_once(group, self._scratch_mib))
+            plan_jobs(pictures, each, group.size, at_once=images_at_once(group, self._scratch_mib))
             for group, each in zip(self._crops, rows, strict=True)
         ]
         with self._on_device():

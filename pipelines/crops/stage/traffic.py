@@ -14,16 +14,15 @@ import numpy as np
 
 from pipelines.config import CropGroup, Precision
 from pipelines.crops import parameters as p
-from pipelines.crops.stage.jobs import table_lengths
-from pipelines.crops.stage.layout import COLUMNS, PLACES, REACH
-from pipelines.crops.stage.stage import SCRATCH_MIB, images_at_once
+from pipelines.crops.stage.columns import PLACES, REACH
+from pipelines.crops.stage.jobs import SCRATCH_MIB, images_at_once, table_lengths
 
 Array = np.ndarray[Any, Any]
 MOST_MEGABYTES_AN_IMAGE = 8.0
 MOST_LAUNCHES = 12
 """What two groups of a batch that is one chunk may take; a third group has five of its own."""
 _LAUNCHES = 5
-_DESCRIBED = 4 * COLUMNS.value + 8 * PLACES.value + 4 * REACH.value
+_DESCRIBED = 4 * p.COLUMNS + 8 * PLACES + 4 * REACH
 
 
 @dataclass(frozen=True, slots=True)

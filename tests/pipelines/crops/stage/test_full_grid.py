@@ -1,4 +1,4 @@
-"""The whole grid against the compiled kernels, slow: every order at every size, every colour, windows of every length."""
+"""The whole grid against the compiled kernels, slow: orders at every size, every colour, windows of every length."""
 
 from __future__ import annotations
 

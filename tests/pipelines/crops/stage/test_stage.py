@@ -15,8 +15,8 @@ from pipelines.crops import parameters as p
 from pipelines.crops.kernels_blur import gaussian_weights
 from pipelines.crops.kernels_resize import triangle_weights
 from pipelines.crops.stage.gauss import blur_weights
-from pipelines.crops.stage.jobs import ORDER_CODES, table_lengths
-from pipelines.crops.stage.stage import CropStage, images_at_once
+from pipelines.crops.stage.jobs import ORDER_CODES, images_at_once, table_lengths
+from pipelines.crops.stage.stage import CropStage
 from pipelines.crops.stage.traffic import MOST_LAUNCHES, MOST_MEGABYTES_AN_IMAGE, traffic
 from pipelines.errors import PipelineError
 
