@@ -180,6 +180,8 @@ class LogConfig:
     """Steps between records; between them nothing is copied from the device."""
     console: bool = True
     """Progress bar on a terminal, plain lines elsewhere."""
+    headspace: bool = True
+    """Measure at the start, in a few seconds, what the model does when data costs nothing."""
     wandb: WandbMode = "auto"
     """`auto` is online where a login is found and offline elsewhere."""
     wandb_project: str = "swav-dali"

@@ -6,7 +6,8 @@ together: one forward, one backward, one update.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -20,6 +21,15 @@ from swav_dali.method.loss import swapped_loss
 from swav_dali.method.queue import FeatureQueue
 from swav_dali.method.sound import SOUND, Undo, backward, culprit
 from swav_dali.model.net import SwavNet
+
+
+Timer = Callable[[str], AbstractContextManager[None]]
+"""Times the work that is queued in its block under a name."""
+
+
+def untimed(name: str) -> AbstractContextManager[None]:
+    """The Timer that does nothing."""
+    return nullcontext()
 
 
 class Forward(NamedTuple):
@@ -68,6 +78,7 @@ def train_step(
     freeze_prototypes: bool,
     swav: SwavConfig,
     autocast_dtype: torch.dtype | None,
+    timed: Timer = untimed,
 ) -> StepResult:
     """Forward, codes, loss, backward and update; without effect, on any rank, if something is not finite.
 
@@ -81,15 +92,20 @@ def train_step(
         freeze_prototypes: leave the prototypes where they are; their momentum and decay wait too.
         swav: temperatures, iterations and crops.
         autocast_dtype: of the trunk and the head, None for none.
+        timed: called with the name of each part, around it.
     """
     prototypes = model.prototypes.weight
     moved_by_forward = Undo([*model.buffers(), prototypes])  # running statistics, length of the prototypes
     model.normalize_prototypes_()
     queued = queue.embeddings if queue is not None and queue.is_full else None
-    forward = forward_loss(net, groups, prototypes, queued=queued, swav=swav, autocast_dtype=autocast_dtype)
+    forward = forward_loss(
+        net, groups, prototypes, queued=queued, swav=swav, autocast_dtype=autocast_dtype, timed=timed
+    )
     optimizer.zero_grad(set_to_none=True)
-    backward(forward.loss)
-    norms = update(optimizer, learning_rate=learning_rate, frozen=[prototypes] if freeze_prototypes else [])
+    with timed("backward"):
+        backward(forward.loss)
+    with timed("optimizer"):
+        norms = update(optimizer, learning_rate=learning_rate, frozen=[prototypes] if freeze_prototypes else [])
     result = StepResult(
         loss=forward.loss.detach(),
         embeddings=forward.embeddings,
@@ -112,6 +128,7 @@ def forward_loss(
     queued: Tensor | None,
     swav: SwavConfig,
     autocast_dtype: torch.dtype | None,
+    timed: Timer = untimed,
 ) -> Forward:
     """Embeddings and scores of all crops, the codes of the assigned ones, and the loss.
 
@@ -122,11 +139,15 @@ def forward_loss(
         queued: embeddings that share in the codes, (assigned, rows, dim), or None.
         swav: temperatures, iterations and crops.
         autocast_dtype: of the trunk and the head, None for none.
+        timed: called with the name of each part, around it.
     """
-    with torch.autocast(groups[0].device.type, dtype=autocast_dtype, enabled=autocast_dtype is not None):
+    is_half = autocast_dtype is not None
+    with timed("forward"), torch.autocast(groups[0].device.type, dtype=autocast_dtype, enabled=is_half):
         embeddings, scores = net(groups)
-    codes = assign_codes(scores.detach(), prototypes.detach(), queued=queued, swav=swav)
-    loss = swapped_loss(scores, codes, swav.assign_crops, swav.temperature)
+    with timed("codes"):
+        codes = assign_codes(scores.detach(), prototypes.detach(), queued=queued, swav=swav)
+    with timed("loss"):
+        loss = swapped_loss(scores, codes, swav.assign_crops, swav.temperature)
     return Forward(loss, embeddings.detach(), scores.detach(), codes)
 
 

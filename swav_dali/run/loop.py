@@ -7,6 +7,9 @@ import gc
 from collections.abc import Iterator
 from typing import NoReturn
 
+from torch.nn.parallel import DistributedDataParallel
+
+from pipelines.batch import MultiCropBatch
 from swav_dali.config.saved import flatten
 from swav_dali.errors import Stopped, TrainingError
 from swav_dali.evaluate.probe import KnnProbe
@@ -14,6 +17,8 @@ from swav_dali.method.step import StepResult, train_step
 from swav_dali.ranks.ddp import share_buffers
 from swav_dali.run.checkpoint import prune_checkpoints, save_checkpoint
 from swav_dali.run.parts import Run
+from swav_dali.run.random_state import RandomState
+from swav_dali.watch.headspace import measure_headspace
 from swav_dali.watch.health import all_finite, health
 from swav_dali.watch.record import Local
 from swav_dali.watch.sinks.base import Event
@@ -32,20 +37,12 @@ def fit(run: Run) -> None:
 
 
 def _train_epoch(run: Run) -> None:
-    parts, watch, loader = run.parts, run.services.watch, run.services.loader
+    watch, loader = run.services.watch, run.services.loader
     watch.begin_epoch()
     for batch in watch.waits(loader):
-        result = train_step(
-            parts.net,
-            batch.groups,
-            model=parts.model,
-            optimizer=parts.optimizer,
-            queue=parts.queue if run.plan.queue_has_started(run.clock.step) else None,
-            learning_rate=run.plan.learning_rates[run.clock.step],
-            freeze_prototypes=run.plan.prototypes_are_frozen(run.clock.step),
-            swav=run.config.swav,
-            autocast_dtype=parts.autocast_dtype,
-        )
+        if watch.wants_headspace:
+            _measure_headspace(run, batch)
+        result = _step(run, batch)
         run.clock.step += 1
         watch.step(
             result.loss,
@@ -63,6 +60,37 @@ def _train_epoch(run: Run) -> None:
             _leave(run)
         if run.clock.step % _GC_STEPS == 0:
             gc.collect()
+
+
+def _step(run: Run, batch: MultiCropBatch) -> StepResult:
+    parts, step = run.parts, run.clock.step
+    return train_step(
+        parts.net,
+        batch.groups,
+        model=parts.model,
+        optimizer=parts.optimizer,
+        queue=parts.queue if run.plan.queue_has_started(step) else None,
+        learning_rate=run.plan.learning_rates[step],
+        freeze_prototypes=run.plan.prototypes_are_frozen(step),
+        swav=run.config.swav,
+        autocast_dtype=parts.autocast_dtype,
+        timed=run.services.watch.spans,
+    )
+
+
+def _measure_headspace(run: Run, batch: MultiCropBatch) -> None:
+    """Step on the batch that has just come, again and again, and put everything back as it was."""
+    parts, watch = run.parts, run.services.watch
+    with watch.paused(), watch.spans.ignored():
+        headspace = measure_headspace(
+            lambda: _step(run, batch),
+            forward=lambda: parts.model(batch.groups),
+            images=run.services.loader.batch_size,
+            world=run.world,
+            changes={**parts.shared(), **parts.per_rank(), "random": RandomState(run.world.device)},
+            alone=parts.net.no_sync if isinstance(parts.net, DistributedDataParallel) else None,
+        )
+    watch.keep_headspace(headspace, run.clock.step)
 
 
 def _end_epoch(run: Run) -> None:
@@ -92,9 +120,10 @@ def _log(run: Run, result: StepResult) -> None:
     watch = run.services.watch
     window = watch.close_window()
     run.clock.seconds += window.seconds
-    left = window.seconds_per_step * (run.plan.total_steps - run.clock.step)
-    figures = {**_place(run), **_settings(run), "seconds_left": left, **health(result.embeddings, result.codes)}
-    watch.log(window, step=run.clock.step, figures=figures)
+    with watch.spans.host("log"):
+        gauges = health(result.embeddings, result.codes)
+        figures = {**_place(run), **_settings(run), **_left(run, window.seconds_per_step), **gauges}
+        watch.log(window, step=run.clock.step, figures=figures)
 
 
 def _save(run: Run, *, epochs_ended: int) -> None:
@@ -104,7 +133,7 @@ def _save(run: Run, *, epochs_ended: int) -> None:
             where=f"step {run.clock.step}",
             fix="lower --optim.base-lr or raise --swav.epsilon; the newest checkpoint is sound",
         )
-    with run.services.watch.paused():
+    with run.services.watch.paused(), run.services.watch.spans.host("checkpoint"):
         folder = save_checkpoint(
             run.config.folder / "checkpoints",
             step=run.clock.step,
@@ -129,6 +158,14 @@ def _place(run: Run) -> Local:
         "epoch": done + (rest > 0),
         "images_seen": run.clock.step * run.services.loader.batch_size * run.world.size,
         "seconds": round(run.clock.seconds, 3),
+    }
+
+
+def _left(run: Run, seconds_per_step: float) -> Local:
+    steps = run.plan.steps_per_epoch
+    return {
+        "epoch_seconds_left": seconds_per_step * (-run.clock.step % steps),
+        "seconds_left": seconds_per_step * (run.plan.total_steps - run.clock.step),
     }
 
 

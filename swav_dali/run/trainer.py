@@ -7,12 +7,15 @@ means.
 from __future__ import annotations
 
 from contextlib import ExitStack, closing
+from dataclasses import replace
+from functools import partial
 
 import torch
 
 from pipelines.batch import Loader
 from pipelines.config import resolve_crops_by
 from pipelines.loader import open_loader
+from pipelines.reading.decode_cost import decode_milliseconds
 from pipelines.synthetic import SyntheticLoader
 from shards.tars.shardset import ShardSet, load_shard_set
 from swav_dali.config.saved import flatten
@@ -42,7 +45,7 @@ from swav_dali.watch.sinks.base import Event, Sink, SinkGroup
 from swav_dali.watch.sinks.console import ConsoleSink
 from swav_dali.watch.sinks.jsonl import JsonlSink
 from swav_dali.watch.skipped import SkippedSteps
-from swav_dali.watch.watch import Watch
+from swav_dali.watch.watch import PerImage, Watch
 
 
 def train(config: RunConfig) -> None:
@@ -91,7 +94,7 @@ def _open_run(config: RunConfig, world: World, start: Start, leaving: Leaving, s
             log=config.log,
         ),
         parts=parts,
-        services=Services(loader=loader, probe=probe, watch=Watch(world, skipped)),
+        services=Services(loader=loader, probe=probe, watch=_open_watch(config, shards, world, skipped)),
         versions=versions(),
         leaving=leaving,
     )
@@ -112,6 +115,16 @@ def _is_complete(config: RunConfig, start: Start, loader: Loader) -> bool:
         return False
     loader.refuse_other_data(load_parts(start.folder, rank_file(0))["loader"])
     return True
+
+
+def _open_watch(config: RunConfig, shards: ShardSet | None, world: World, skipped: SkippedSteps) -> Watch:
+    per_image = PerImage(crops=sum(group.num for group in config.data.crops))
+    if shards is not None:
+        tar_bytes = sum(shard.tar_bytes for shard in shards.shards) / shards.num_samples
+        here = config.data.loader.tars_at is None
+        decode_ms = partial(decode_milliseconds, shards) if here else None
+        per_image = replace(per_image, tar_bytes=tar_bytes, decode_ms=decode_ms)
+    return Watch(world, skipped, config.folder, per_image, wants_headspace=config.log.headspace)
 
 
 def _load_shards(config: RunConfig) -> ShardSet:

@@ -1,14 +1,155 @@
-"""What a rank takes of its machine, read at log steps."""
+"""What a rank takes of its machine since the last record: processor, memory, storage and, where NVML answers, the GPU.
+
+Linux tells all of it in /proc. The threads of the data pipeline are known by the names DALI gives them; what they run
+and what they wait for a core tells a pipeline that computes from one that waits for its storage.
+"""
 
 from __future__ import annotations
 
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pynvml
 import torch
 
 from swav_dali.watch.record import Local
 
+_PIPELINE_THREADS = ("[DALI][TP",)  # its pool, which decodes and makes crops; the reader's own thread has another name
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+_NAN = float("nan")
+_PEAK_TFLOPS = {
+    "H200": 989.5,
+    "H100 PCIe": 756.0,
+    "H100": 989.5,
+    "GH200": 989.5,
+    "A100": 312.0,
+    "L40S": 362.0,
+    "L4": 121.0,
+}
+"""Dense bfloat16 arithmetic by the makers' data sheets, by a part of the device's name; the first that fits."""
 
-def machine_figures(device: torch.device) -> Local:
-    """Memory of the CUDA device; nothing on a CPU."""
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """Counters that only grow; seconds, bytes."""
+
+    process_seconds: float
+    host_busy: float
+    host_total: float
+    stored_bytes: float
+    threads: int
+    threads_ran: float
+    threads_wanted: float
+
+
+class Machine:
+    """Reads the counters at every record; nothing in it waits for the device."""
+
+    def __init__(self, device: torch.device) -> None:
+        """Count from now."""
+        self._device = device
+        self.restart()
+
+    def restart(self) -> None:
+        """Count from now."""
+        self._last, self._began = _read(), time.perf_counter()
+
+    def figures(self, *, images: int) -> Local:
+        """What was taken since the last call, NaN where this machine does not tell.
+
+        Args:
+            images: images this rank trained on in that time.
+        """
+        last, seconds = self._last, time.perf_counter() - self._began
+        self.restart()
+        now = self._last
+        ran, wanted = now.threads_ran - last.threads_ran, now.threads_wanted - last.threads_wanted
+        host = now.host_total - last.host_total
+        return {
+            "host_cpu_share": (now.host_busy - last.host_busy) / host if host > 0 else _NAN,
+            "cpu_cores": (now.process_seconds - last.process_seconds) / seconds,
+            "rss_gib": _resident_bytes() / 2**30,
+            "storage_mb_per_second": (now.stored_bytes - last.stored_bytes) / seconds / 1e6,
+            "pipeline_busy_share": min(1.0, wanted / (seconds * now.threads)) if now.threads else _NAN,
+            "pipeline_cpu_ms": 1000 * ran / images if now.threads else _NAN,
+            **_gpu(self._device),
+        }
+
+
+def peak_tflops(device: torch.device) -> float:
+    """Dense bfloat16 peak of a CUDA device in TFLOP/s, NaN where it is not known."""
+    if device.type != "cuda":
+        return _NAN
+    name = torch.cuda.get_device_name(device)
+    return next((peak for part, peak in _PEAK_TFLOPS.items() if part in name), _NAN)
+
+
+def _read() -> _Reading:
+    busy, total = _host_ticks()
+    threads = list(_pipeline_threads())
+    times = os.times()
+    return _Reading(
+        process_seconds=times.user + times.system,
+        host_busy=busy,
+        host_total=total,
+        stored_bytes=_stored_bytes(),
+        threads=len(threads),
+        threads_ran=sum(ran for ran, _ in threads),
+        threads_wanted=sum(ran + waited for ran, waited in threads),
+    )
+
+
+def _pipeline_threads() -> Iterator[tuple[float, float]]:
+    """Seconds that each of the pipeline's threads ran, and that it waited for a core."""
+    for task in Path("/proc/self/task").iterdir():
+        try:
+            if (task / "comm").read_text().startswith(_PIPELINE_THREADS):
+                ran, waited, _ = (task / "schedstat").read_text().split()
+                yield int(ran) / 1e9, int(waited) / 1e9
+        except OSError:  # the thread has ended since, or this kernel keeps no such figures
+            continue
+
+
+def _host_ticks() -> tuple[float, float]:
+    """The machine's ticks since it was started: not idle, and all."""
+    ticks = [int(word) for word in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+    return float(sum(ticks) - ticks[3] - ticks[4]), float(sum(ticks))
+
+
+def _stored_bytes() -> float:
+    """Bytes this process had fetched from storage, pages of mapped files included; NaN where that is not told."""
+    try:
+        lines = Path("/proc/self/io").read_text().split("\n")
+    except OSError:  # in some containers
+        return _NAN
+    return float(next(line.split()[1] for line in lines if line.startswith("read_bytes")))
+
+
+def _resident_bytes() -> float:
+    return float(Path("/proc/self/statm").read_text().split()[1]) * _PAGE
+
+
+def _gpu(device: torch.device) -> Local:
     if device.type != "cuda":
         return {}
-    return {"peak_memory_gib": torch.cuda.max_memory_allocated(device) / 2**30}
+    free, total = torch.cuda.mem_get_info(device)
+    return {
+        "peak_memory_gib": torch.cuda.max_memory_allocated(device) / 2**30,
+        "device_memory_gib": (total - free) / 2**30,
+        "allocator_retries": torch.cuda.memory_stats(device).get("num_alloc_retries", 0),
+        **_nvml(device),
+    }
+
+
+def _nvml(device: torch.device) -> Local:
+    """How busy the GPU is and what it draws, of the last moments; NaN where NVML does not answer."""
+    try:
+        return {
+            "gpu_utilization": torch.cuda.utilization(device) / 100,
+            "gpu_power_watts": torch.cuda.power_draw(device) / 1000,
+        }
+    except (ImportError, RuntimeError, pynvml.NVMLError):  # no driver library, or a device that keeps it to itself
+        return {"gpu_utilization": _NAN, "gpu_power_watts": _NAN}

@@ -20,6 +20,7 @@ class Window:
     Attributes:
         steps: steps done in it.
         seconds: its length without pauses.
+        images: this rank's images in it.
         figures: this rank's loss and rates.
         first_skipped: number within the window, from 0, and culprit of the first step without effect, int64 (2,) on
             the device; the culprit is negative where there is none.
@@ -27,6 +28,7 @@ class Window:
 
     steps: int
     seconds: float
+    images: int
     figures: Local
     first_skipped: Tensor
 
@@ -92,14 +94,14 @@ class Meter:
         assert self._counted is not None, "close() before the first update()"
         assert self._first_skipped is not None
         assert self._skipped is not None
-        seconds, steps = time.perf_counter() - self._began, self._steps
+        seconds, steps, images = time.perf_counter() - self._began, self._steps, self._images
         figures: Local = {
             "loss": self._counted[0] / self._counted[1],
-            "images_per_second": self._images / seconds,
+            "images_per_second": images / seconds,
             "seconds_per_step": seconds / steps,
             "samples_replaced": self._replaced,
             "steps_skipped": self._skipped,
         }
-        window = Window(steps, seconds, figures, self._first_skipped)
+        window = Window(steps, seconds, images, figures, self._first_skipped)
         self.reset()
         return window

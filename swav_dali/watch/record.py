@@ -57,6 +57,7 @@ FIGURES = (
     Figure("seconds", "s", "Place", "same", "training time over all resumes, without checkpoints and probes"),
     Figure("loss", "nats", "Learning", "mean", "mean since the last record"),
     Figure("ln_k", "nats", "Learning", "same", "the loss of predictions that say nothing"),
+    Figure("steps_skipped", "steps", "Health", "same", "steps without effect: a loss or gradient was not finite"),
     Figure("lr", "", "Learning", "same", "learning rate of the last step"),
     Figure("queue_in_use", "", "Learning", "same", "1 once the queue is full"),
     Figure(
@@ -65,20 +66,66 @@ FIGURES = (
     Figure("knn_untrained", "share", "Learning", "same", "the same vote on the untrained network's features", "epoch"),
     Figure("knn_pixels", "share", "Learning", "same", "the same vote on raw 32-pixel images", "epoch"),
     Figure("images_per_second", "images/s", "Throughput", "sum", "over all ranks, since the last record"),
+    Figure("images_per_second_per_rank", "images/s", "Throughput", "mean", "the same per rank, which is per device"),
+    Figure(
+        "headspace_images_per_second", "images/s", "Throughput", "same", "the model alone, on a batch that is there"
+    ),
+    Figure("headspace_share", "share", "Throughput", "same", "images_per_second as a share of that"),
+    Figure("crops_per_second", "crops/s", "Throughput", "sum", "crops trained on"),
+    Figure("mb_per_second", "MB/s", "Throughput", "sum", "bytes of the tars that the images came from"),
+    Figure("storage_mb_per_second", "MB/s", "Throughput", "sum", "fetched from storage, not from the page cache"),
+    Figure(
+        "model_tflops", "TFLOP/s", "Throughput", "sum", "arithmetic of the model, backward counted as twice forward"
+    ),
+    Figure(
+        "mfu", "share", "Throughput", "mean", "that as a share of the device's dense bfloat16 peak, where it is known"
+    ),
     Figure("seconds_per_step", "s", "Throughput", "max", "wall clock of a step since the last record"),
+    Figure("epoch_seconds_left", "s", "Throughput", "max", "to the end of the epoch at this pace"),
     Figure("seconds_left", "s", "Throughput", "max", "to the end of the run at this pace"),
     Figure("samples_replaced", "images", "Throughput", "sum", "undecodable pictures that others stood in for"),
     Figure(
         "data_wait_share", "share", "Where the time goes", "spread", "share of the time the host waited for a batch"
     ),
     Figure("data_ms", "ms", "Where the time goes", "spread", "per step: the host waits for a batch"),
-    Figure("steps_skipped", "steps", "Health", "same", "steps without effect: a loss or gradient was not finite"),
+    Figure("forward_ms", "ms", "Where the time goes", "spread", "per step: trunk, head and scores"),
+    Figure("codes_ms", "ms", "Where the time goes", "spread", "per step: queue and Sinkhorn with its all-reduces"),
+    Figure("loss_ms", "ms", "Where the time goes", "spread", "per step: swapped loss"),
+    Figure("backward_ms", "ms", "Where the time goes", "spread", "per step: backward with the gradients' all-reduce"),
+    Figure("optimizer_ms", "ms", "Where the time goes", "spread", "per step: LARC and the update"),
+    Figure("log_ms", "ms", "Where the time goes", "spread", "per step: records like this one, spread over the window"),
+    Figure("checkpoint_ms", "ms", "Where the time goes", "spread", "per step: checkpoints, spread over the window"),
+    Figure(
+        "straggler_score",
+        "",
+        "Where the time goes",
+        "same",
+        "work of the other ranks by that of the slowest; 1 is even",
+    ),
+    Figure("slowest_rank", "", "Where the time goes", "same", "the rank whose own work takes longest"),
+    Figure(
+        "pipeline_busy_share",
+        "share",
+        "Where the time goes",
+        "mean",
+        "time the pipeline's CPU threads work or want a core",
+    ),
+    Figure("pipeline_cpu_ms", "ms", "Where the time goes", "mean", "CPU time of those threads per image"),
     Figure("code_entropy", "nats", "Health", "mean", "mean entropy of the codes; ln K means they say nothing"),
     Figure("prototypes_used", "share", "Health", "mean", "share of the prototypes that win an image"),
     Figure("top_prototype_share", "share", "Health", "mean", "share of the images the most popular prototype wins"),
     Figure("embedding_spread", "", "Health", "mean", "1 is spread over the sphere, 0 is collapsed"),
     Figure("peak_memory_gib", "GiB", "Machine", "max", "most that torch held on a CUDA device"),
+    Figure("device_memory_gib", "GiB", "Machine", "max", "in use on a CUDA device, by torch, DALI and others"),
+    Figure("allocator_retries", "", "Machine", "sum", "times torch's allocator had to free and try again"),
+    Figure("gpu_utilization", "share", "Machine", "mean", "by NVML"),
+    Figure("gpu_power_watts", "W", "Machine", "sum", "by NVML"),
+    Figure("host_cpu_share", "share", "Machine", "max", "of the machine, whoever uses it"),
+    Figure("cpu_cores", "", "Machine", "sum", "cores that the ranks used"),
+    Figure("rss_gib", "GiB", "Machine", "sum", "memory of the ranks' processes"),
 )
+SPANS = tuple(figure.name for figure in FIGURES if figure.combine == "spread" and figure.unit == "ms")
+"""The parts of a step; see swav_dali.watch.spans."""
 BY_NAME: Mapping[str, Figure] = {figure.name: figure for figure in FIGURES}
 BY_KEY: Mapping[str, Figure] = {key: figure for figure in FIGURES for key in figure.record_keys()}
 
@@ -112,7 +159,7 @@ def shown(key: str, value: float) -> str:
             return f"{value:.4g}"
         case "steps" | "epochs":
             return f"{value:.0f}"
-        case "images" | "images/s":
+        case "images" | "images/s" | "crops/s":
             return f"{value:.0f} {unit}"
         case _:
             return f"{value:.3g} {unit}"

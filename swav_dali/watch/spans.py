@@ -77,10 +77,12 @@ class Spans:
             self._add(self._steps.popleft(), totals)
         return {name: seconds / count for name, seconds in totals.items()}
 
-    def reset(self) -> None:
-        """Forget what has not been read."""
-        self._steps.clear()
-        self._current = _Step()
+    @contextlib.contextmanager
+    def ignored(self) -> Iterator[None]:
+        """Leave out what is timed in the block, which ends no step."""
+        kept, self._current = self._current, _Step()
+        yield
+        self._current = kept
 
     def _add(self, step: _Step, totals: dict[str, float]) -> None:
         for name, seconds in step.seconds.items():

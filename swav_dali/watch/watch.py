@@ -3,38 +3,68 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 from torch import Tensor
 
 from swav_dali.ranks.world import World
 from swav_dali.watch.gather import gather
-from swav_dali.watch.machine import machine_figures
+from swav_dali.watch.headspace import Headspace
+from swav_dali.watch.machine import Machine, peak_tflops
 from swav_dali.watch.meter import Meter, Window
-from swav_dali.watch.record import Local, combine
+from swav_dali.watch.record import SPANS, Gathered, Local, combine
 from swav_dali.watch.sinks.base import Event, SinkGroup
 from swav_dali.watch.skipped import SkippedSteps
 from swav_dali.watch.spans import Spans
+from swav_dali.watch.verdict import find_straggler, judge
 
+REQUEST = "measure-headspace"
+"""A file of this name in the run folder asks for the headspace to be measured again."""
+_NAN = float("nan")
 _Item = TypeVar("_Item")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PerImage:
+    """What an image is worth, to turn images per second into other rates.
+
+    Attributes:
+        crops: made of it.
+        tar_bytes: it takes in its tar; NaN for images that come from none.
+        decode_ms: measures the CPU-milliseconds that decoding it takes; asked once, when data is short.
+    """
+
+    crops: int
+    tar_bytes: float = _NAN
+    decode_ms: Callable[[], float] | None = None
 
 
 class Watch:
     """Every rank has one; only rank 0's has sinks, which are opened once the run knows whether it continues."""
 
-    def __init__(self, world: World, skipped: SkippedSteps) -> None:
-        """Watch this rank of `world`; `skipped` judges the steps without effect."""
-        self._world = world
-        self._skipped = skipped
+    def __init__(
+        self, world: World, skipped: SkippedSteps, folder: Path, per_image: PerImage, *, wants_headspace: bool
+    ) -> None:
+        """Watch this rank of `world`, whose run folder may hold requests; `skipped` judges steps without effect."""
+        self._world, self._skipped, self._folder, self._per_image = world, skipped, folder, per_image
         self._meter = Meter()
+        self._machine = Machine(world.device)
+        self._is_first = True
+        self._bound = ""
+        self._decode_ms: float | None = None
+        self.headspace: Headspace | None = None
+        self.wants_headspace = wants_headspace
+        """Whether the next step is to be preceded by a measurement; the same on all ranks."""
         self.spans = Spans(world.device)
         self.sinks = SinkGroup([])
 
     def begin_epoch(self) -> None:
         """Begin a new window: what happened between two epochs is not training."""
         self._meter.reset()
-        self.spans.reset()
+        self._machine.restart()
 
     def waits(self, batches: Iterable[_Item]) -> Iterator[_Item]:
         """`batches`, with the time the host waits for each."""
@@ -45,6 +75,12 @@ class Watch:
             if batch is None:
                 return
             yield batch
+
+    def keep_headspace(self, headspace: Headspace, step: int) -> None:
+        """Compare every later rate with `headspace`."""
+        self.headspace, self.wants_headspace = headspace, False
+        text = f"headspace: {headspace.images_per_second:.0f} images/s when data costs nothing"
+        self.event(Event("headspace", step, text))
 
     def step(self, loss: Tensor, *, images: int, replaced: tuple[str, ...], culprit: Tensor, step: int) -> None:
         """Count a step; see Meter.update. `replaced` are the names of pictures that others stood in for."""
@@ -58,7 +94,7 @@ class Watch:
         return self._meter.close()
 
     def log(self, window: Window, *, step: int, figures: Local) -> None:
-        """Combine the window's figures of all ranks into a record and hand it out; collective.
+        """Combine the window's figures of all ranks into a record, judge it and hand both out; collective.
 
         Args:
             window: what close_window returned.
@@ -68,17 +104,20 @@ class Watch:
         Raises:
             TrainingError: too many steps without effect, on every rank alike.
         """
-        machine = machine_figures(self._world.device)
-        first = dict(zip(("first_skipped", "culprit"), window.first_skipped, strict=True))
-        gathered = gather({**figures, **window.figures, **self._times(window), **machine, **first}, self._world)
+        machine = self._machine.figures(images=window.images)
+        local = {**figures, **window.figures, **self._rates(window), **self._times(window), **machine}
+        gathered = self._gather(local, window)
         self._skipped.judge(
             total=round(gathered["steps_skipped"][0]),
             losses=gathered["loss"],
-            first=list(zip(gathered["first_skipped"], gathered["culprit"], strict=True)),
+            first=list(zip(gathered.pop("first_skipped"), gathered.pop("culprit"), strict=True)),
             step=step,
             steps=window.steps,
         )
-        self.sinks.record(combine({name: values for name, values in gathered.items() if name not in first}))
+        self.sinks.record({**combine(gathered), **self._compared(gathered)})
+        if not self._is_first:  # its first batch waited for the pipeline to start
+            self._judge(gathered, step)
+        self._is_first = False
 
     def record(self, figures: Local) -> None:
         """Hand out figures that are equal on all ranks already, such as a probe's."""
@@ -94,9 +133,64 @@ class Watch:
         with self._meter.paused():
             yield
 
+    def _rates(self, window: Window) -> Local:
+        rate = float(window.figures["images_per_second"])
+        tflops = _NAN if self.headspace is None else rate * self.headspace.flops_per_image / 1e12
+        return {
+            "images_per_second_per_rank": rate,
+            "crops_per_second": rate * self._per_image.crops,
+            "mb_per_second": rate * self._per_image.tar_bytes / 1e6,
+            "model_tflops": tflops,
+            "mfu": tflops / peak_tflops(self._world.device),
+        }
+
     def _times(self, window: Window) -> Local:
         seconds = self.spans.read()
         return {
             "data_wait_share": min(1.0, seconds.get("data", 0.0) / window.seconds_per_step),
-            **{f"{name}_ms": 1000 * value for name, value in seconds.items()},
+            **{name: 1000 * seconds.get(name.removesuffix("_ms"), _NAN) for name in SPANS},
         }
+
+    def _gather(self, local: Local, window: Window) -> dict[str, Sequence[float]]:
+        """Every rank's figures, and what is no figure but has to reach all ranks."""
+        first = dict(zip(("first_skipped", "culprit"), window.first_skipped, strict=True))
+        asked = {"asked": self._world.is_main and (self._folder / REQUEST).exists()}
+        gathered = dict(gather({**local, **first, **asked}, self._world))
+        self._take_request(gathered.pop("asked")[0] > 0)
+        return gathered
+
+    def _take_request(self, is_asked: bool) -> None:
+        if is_asked:
+            self.wants_headspace = True
+            if self._world.is_main:
+                (self._folder / REQUEST).unlink(missing_ok=True)
+
+    def _compared(self, gathered: Gathered) -> dict[str, float]:
+        """What only all ranks' figures together tell."""
+        compared: dict[str, float] = {}
+        if self.headspace is not None:
+            compared["headspace_images_per_second"] = self.headspace.images_per_second
+            compared["headspace_share"] = sum(gathered["images_per_second"]) / self.headspace.images_per_second
+        straggler = find_straggler(gathered)
+        if straggler is not None:
+            compared |= {"straggler_score": straggler.score, "slowest_rank": straggler.rank}
+        return compared
+
+    def _judge(self, gathered: Gathered, step: int) -> None:
+        if not self._world.is_main:
+            return
+        verdict = judge(gathered, self.headspace, self._decode_ms)
+        if verdict.is_cpu_bound_input and self._decode_ms is None and self._per_image.decode_ms is not None:
+            self._decode_ms = self._measure_decoding(self._per_image.decode_ms, step)
+            verdict = judge(gathered, self.headspace, self._decode_ms)
+        if verdict.bound != self._bound:
+            self._bound = verdict.bound
+            self.event(Event("verdict", step, str(verdict)))
+
+    def _measure_decoding(self, measure: Callable[[], float], step: int) -> float:
+        """NaN, with a warning, where the pictures cannot be read: a figure is not worth a training."""
+        try:
+            return measure()
+        except OSError as error:
+            self.event(Event("warning", step, f"the price of decoding cannot be measured: {error}"))
+            return _NAN

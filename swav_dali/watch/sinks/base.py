@@ -21,9 +21,9 @@ Record = Mapping[str, Value]
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened once: a start, a resume, a checkpoint, a warning, a stop asked for, the end."""
+    """Something that happened once: a start, a changed verdict, a symptom, a warning, a stop asked for, the end."""
 
-    kind: Literal["start", "resume", "checkpoint", "warning", "stop", "end"]
+    kind: Literal["start", "resume", "checkpoint", "headspace", "verdict", "health", "warning", "stop", "end"]
     step: int
     text: str
 

@@ -102,13 +102,14 @@ def test_events_are_used_again(fake_cuda: type[FakeEvent]) -> None:
     assert fake_cuda.made == 2
 
 
-def test_a_reset_forgets_what_was_timed() -> None:
+def test_what_is_ignored_leaves_the_step_around_it_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock(monkeypatch, [0.0, 1.0, 10.0, 15.0, 20.0, 22.0])
     spans = Spans(torch.device("cpu"))
+    with spans.host("data"):
+        pass
+    with spans.ignored(), spans("forward"):
+        pass
     with spans("forward"):
         pass
     spans.end_step()
-    with spans("backward"):
-        pass
-    spans.reset()
-    spans.end_step()
-    assert spans.read() == {}
+    assert spans.read() == {"data": 1.0, "forward": 2.0}

@@ -1,0 +1,100 @@
+"""One line says what bounds the speed: planted figures of every fault, and a clean run that has none."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from swav_dali.watch.headspace import Headspace
+from swav_dali.watch.verdict import find_straggler, judge
+
+CLEAN = {
+    "seconds_per_step": [0.100, 0.100],
+    "images_per_second": [640.0, 640.0],
+    "data_wait_share": [0.01, 0.02],
+    "data_ms": [1.0, 2.0],
+    "forward_ms": [30.0, 31.0],
+    "codes_ms": [3.0, 3.0],
+    "loss_ms": [2.0, 2.0],
+    "backward_ms": [55.0, 54.0],
+    "optimizer_ms": [4.0, 4.0],
+    "log_ms": [0.1, 0.1],
+    "checkpoint_ms": [0.5, 0.5],
+    "pipeline_busy_share": [0.4, 0.4],
+    "pipeline_cpu_ms": [4.0, 4.0],
+}
+HEADSPACE = Headspace(images_per_second=1300.0, seconds_per_step=0.098, reduce_share=0.03)
+WAITING = {
+    "data_wait_share": [0.55, 0.5],
+    "data_ms": [55.0, 50.0],
+    "forward_ms": [14.0, 14.0],
+    "backward_ms": [25.0, 25.0],
+}
+FAULTS = {
+    "input-bound by storage": ({**WAITING, "pipeline_busy_share": [0.2, 0.2]}, None),
+    "input-bound by decode": ({**WAITING, "pipeline_busy_share": [0.95, 0.9], "pipeline_cpu_ms": [20.0, 20.0]}, 15.0),
+    "input-bound by crops": ({**WAITING, "pipeline_busy_share": [0.95, 0.9], "pipeline_cpu_ms": [20.0, 20.0]}, 3.0),
+    "straggler rank 1": ({"forward_ms": [30.0, 60.0], "codes_ms": [33.0, 3.0], "seconds_per_step": [0.13, 0.13]}, None),
+    "straggler rank 0": ({"data_ms": [40.0, 1.0], "data_wait_share": [0.4, 0.01], "backward_ms": [16.0, 55.0]}, None),
+    "checkpoint-bound": ({"checkpoint_ms": [40.0, 38.0]}, None),
+    "optimizer-bound": ({"optimizer_ms": [30.0, 30.0], "seconds_per_step": [0.126, 0.126]}, None),
+    "log-bound": ({"log_ms": [25.0, 24.0], "seconds_per_step": [0.125, 0.125]}, None),
+}
+
+
+@pytest.mark.parametrize("bound", FAULTS)
+@pytest.mark.parametrize("seed", range(5))
+def test_a_planted_fault_is_named_with_noise_of_five_percent(bound: str, seed: int) -> None:
+    noise = random.Random(seed)
+    changes, decode_ms = FAULTS[bound]
+    figures = {**CLEAN, **changes}
+    noisy = {name: [value * noise.uniform(0.95, 1.05) for value in values] for name, values in figures.items()}
+    verdict = judge(noisy, HEADSPACE, decode_ms)
+    assert verdict.bound == bound
+    assert "; try " in str(verdict)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_clean_run_is_bound_by_its_model(seed: int) -> None:
+    noise = random.Random(seed)
+    noisy = {name: [value * noise.uniform(0.95, 1.05) for value in values] for name, values in CLEAN.items()}
+    verdict = judge(noisy, HEADSPACE)
+    assert verdict.bound == "model-bound"
+    assert "of what it does without data; backward takes" in verdict.reason
+
+
+def test_gradients_that_travel_for_a_third_of_a_step_are_named() -> None:
+    slow_network = Headspace(images_per_second=1300.0, seconds_per_step=0.098, reduce_share=0.35)
+    assert judge(CLEAN, slow_network).bound == "communication-bound"
+    assert "34%" in judge(CLEAN, slow_network).reason
+    assert judge({name: values[:1] for name, values in CLEAN.items()}, None).bound == "model-bound"
+
+
+def test_without_counters_of_threads_an_input_bound_run_is_still_named() -> None:
+    figures = {**CLEAN, **WAITING, "pipeline_busy_share": [float("nan")] * 2, "pipeline_cpu_ms": [float("nan")] * 2}
+    assert judge(figures, HEADSPACE).bound == "input-bound"
+
+
+def test_the_straggler_is_the_rank_whose_own_work_is_longest_not_the_one_that_waits() -> None:
+    """Rank 2 is slow; the others wait for it in the collectives, which are nobody's own work."""
+    gathered = {
+        "seconds_per_step": [0.2] * 4,
+        "data_ms": [1.0, 1.0, 1.0, 1.0],
+        "forward_ms": [40.0, 50.0, 90.0, 44.0],
+        "codes_ms": [60.0, 50.0, 5.0, 56.0],
+        "optimizer_ms": [9.0, 9.0, 10.0, 9.0],
+    }
+    straggler = find_straggler(gathered)
+    assert straggler is not None
+    assert (straggler.rank, straggler.part) == (2, "forward_ms")
+    assert straggler.score == pytest.approx(54 / 101)
+    assert straggler.lost_ms == pytest.approx(101 - 54)
+
+
+def test_even_ranks_score_one_and_one_rank_has_no_straggler() -> None:
+    even = {"seconds_per_step": [0.1, 0.1], "forward_ms": [5.0, 5.0]}
+    straggler = find_straggler(even)
+    assert straggler is not None
+    assert (straggler.score, straggler.lost_ms) == (1.0, 0.0)
+    assert find_straggler({"seconds_per_step": [0.1], "forward_ms": [5.0]}) is None
