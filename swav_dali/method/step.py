@@ -22,7 +22,6 @@ from swav_dali.method.queue import FeatureQueue
 from swav_dali.method.sound import SOUND, Undo, backward, culprit
 from swav_dali.model.net import SwavNet
 
-
 Timer = Callable[[str], AbstractContextManager[None]]
 """Times the work that is queued in its block under a name."""
 

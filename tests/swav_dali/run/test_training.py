@@ -36,7 +36,17 @@ def test_every_key_is_declared_and_counts_are_whole(finished: Path) -> None:
     records = training.records(finished / "whole")
     assert {key for record in records for key in record} <= BY_KEY.keys()
     required = {"step", "epoch", "images_seen", "seconds"}
-    trained = {"loss", "ln_k", "lr", "queue_in_use", "images_per_second", "seconds_per_step", "seconds_left", "data_ms"}
+    trained = {
+        "loss",
+        "ln_k",
+        "lr",
+        "queue_in_use",
+        "images_per_second",
+        "seconds_per_step",
+        "seconds_left",
+        "data_ms",
+        "forward_ms",
+    }
     for record in records:
         assert required | (trained if "loss" in record else {"knn_top1"}) <= record.keys()
         assert all(isinstance(record[key], int) for key in ("step", "epoch", "images_seen"))
