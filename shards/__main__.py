@@ -7,6 +7,7 @@ import importlib
 import os
 import sys
 
+from shards.commands.os_errors import say_os_errors
 from shards.errors import run_command
 
 COMMANDS = ("build", "index", "demo", "check", "info", "stage", "bench")
@@ -32,7 +33,7 @@ def main() -> int:
     for name in [name for name in COMMANDS if name in sys.argv[1:2]] or COMMANDS:
         importlib.import_module(f"shards.commands.{name}").add_parser(subparsers)
     args = parser.parse_args()
-    return int(args.run(args))
+    return say_os_errors(args.run)(args)
 
 
 if __name__ == "__main__":

@@ -166,7 +166,7 @@ def _write_missing(job: Job, work: Path, missing: list[int], done: dict[int, Sha
             done[record.number] = record
             if spill is not None:
                 spill.path(record.number).unlink(missing_ok=True)
-        progress.show(_amount(job, done, in_flight=0), is_last=True)
+        progress.show(_amount(job, done, in_flight=0))
     remove_spill(work)
     _remove_temporaries(work)  # of workers that died and whose tasks others took over
 
@@ -175,11 +175,7 @@ def _read_in_order(job: Job, work: Path, missing: list[int], title: str) -> Spil
     """Read the source in its own order into scratch files, with progress of its own."""
     num_rows = sum(len(job.plan.rows(number)) for number in missing)
     with Progress(f"{title}, reading in order", Amount(job.plan.estimated_bytes, num_rows)) as progress:
-
-        def on_row(rows: int, num_bytes: int) -> None:
-            progress.show(Amount(num_bytes, rows), is_last=rows == num_rows)
-
-        return write_spill(job.source, job.listing, job.plan, missing, work, on_row=on_row)
+        return write_spill(job.source, job.listing, job.plan, missing, work, on_row=progress.show)
 
 
 def _amount(job: Job, done: dict[int, ShardRecord], *, in_flight: int) -> Amount:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shards.building.events import DONE, PictureEvent
-from shards.building.plan import Plan, key_of
+from shards.building.plan import ShardPlan, key_of
 from shards.building.policy import Action
 from shards.building.record import NO_DIGEST, ShardRecord, digest_of
 from shards.errors import ShardError
@@ -17,7 +17,7 @@ from shards.sources.base import Reader, Source
 from shards.sources.listing import Listing, SampleRef
 
 
-def duplicates_written(listing: Listing, plan: Plan, records: Iterable[ShardRecord]) -> Iterator[PictureEvent]:
+def duplicates_written(listing: Listing, plan: ShardPlan, records: Iterable[ShardRecord]) -> Iterator[PictureEvent]:
     """An event for every picture whose bytes an earlier one, in the source's order, has as well."""
     ordered = sorted(records, key=lambda record: record.number)
     digests = _as_numbers("".join(record.digests for record in ordered))

@@ -11,7 +11,7 @@ from pathlib import Path
 from shards.building.duplicates import without_duplicates
 from shards.building.events import PictureEvent
 from shards.building.judge import Judge
-from shards.building.plan import Cut, Plan, fingerprint, make_plan, shard_fingerprint
+from shards.building.plan import Cut, ShardPlan, fingerprint, plan_shards, shard_fingerprint
 from shards.building.policy import Action
 from shards.building.shard_task import ShardTask, stem_of
 from shards.building.spill import Spill
@@ -66,7 +66,7 @@ class Job:
 
     source: Source
     listing: Listing
-    plan: Plan
+    plan: ShardPlan
     options: BuildOptions
     fingerprint: str
     warnings: tuple[str, ...]
@@ -136,7 +136,7 @@ def _plan(
     events: list[PictureEvent] = []
     if (action := options.judge.policy.actions[Trouble.DUPLICATE]) != Action.KEEP:
         listing, events = without_duplicates(source, listing, action)
-    plan = make_plan(listing, seed=options.seed, cut=options.cut)
+    plan = plan_shards(listing, seed=options.seed, cut=options.cut)
     if plan.num_shards > MANY_SHARDS:
         warnings = [
             *warnings,

@@ -25,7 +25,7 @@ MOST_SHARDS = 1_000_000  # six digits in the names
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class ShardPlan:
     """The shuffled order and its cut into shards.
 
     Attributes:
@@ -66,7 +66,7 @@ class Cut:
             raise ShardError("not a number of shards", where="--num-shards", found=self.num_shards, expected=expected)
 
 
-def make_plan(listing: Listing, *, seed: int, cut: Cut) -> Plan:
+def plan_shards(listing: Listing, *, seed: int, cut: Cut) -> ShardPlan:
     """Shuffle the listing and cut it into shards that differ by one sample at most.
 
     Raises:
@@ -76,7 +76,7 @@ def make_plan(listing: Listing, *, seed: int, cut: Cut) -> Plan:
     num_shards = count_shards(len(listing), estimated_bytes, cut)
     bounds = np.array([len(listing) * shard // num_shards for shard in range(num_shards + 1)], dtype=np.int64)
     total = estimated_bytes + num_shards * len(END_OF_ARCHIVE)
-    return Plan(order=shuffled(len(listing), seed), bounds=bounds, estimated_bytes=total)
+    return ShardPlan(order=shuffled(len(listing), seed), bounds=bounds, estimated_bytes=total)
 
 
 def shuffled(num_samples: int, seed: int) -> NDArray[np.int64]:
@@ -121,7 +121,7 @@ def key_of(number: int) -> str:
     return f"{number:0{KEY_DIGITS}d}"
 
 
-def fingerprint(listing: Listing, plan: Plan, options: str) -> str:
+def fingerprint(listing: Listing, plan: ShardPlan, options: str) -> str:
     """Hexadecimal sha256 of everything that decides the output's bytes, apart from the pictures' own content.
 
     Stamps are left out: the same pictures give the same set, whenever their files were written.
@@ -134,7 +134,7 @@ def fingerprint(listing: Listing, plan: Plan, options: str) -> str:
     return digest.hexdigest()
 
 
-def shard_fingerprint(listing: Listing, plan: Plan, shard: int, options: str) -> str:
+def shard_fingerprint(listing: Listing, plan: ShardPlan, shard: int, options: str) -> str:
     """Hexadecimal sha256 of everything that decides one shard's bytes, with stamps in the place of the content.
 
     A finished shard with this fingerprint need not be written again, whatever has changed in others.

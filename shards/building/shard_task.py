@@ -20,7 +20,7 @@ from shards.sources.base import Reader
 from shards.sources.listing import UNLABELLED, Listing, SampleRef
 from shards.tars.index import format_index
 from shards.tars.manifest import ShardEntry, sha256_of
-from shards.tars.tar_file import Sample, TarFile, verify_against_index
+from shards.tars.tar_writer import Sample, TarWriter, verify_against_index
 
 GROUP, GROUP_BYTES = 32, 768 << 10  # one of them is enough; writes of 2 MiB would cost the kernel three times as much
 _JSON = json.JSONEncoder(ensure_ascii=False)
@@ -78,7 +78,7 @@ def write_shard(task: ShardTask) -> ShardRecord:
     """
     tar, tally = temporary_beside(task.out / BUILD_FOLDER / f"{task.stem}.tar"), Tally()
     try:
-        with TarFile(tar) as file:
+        with TarWriter(tar) as file:
             _add_samples(file, task, tally)
             tar_sha256 = file.finish()
         verify_against_index(tar, file.samples, num_bytes=file.num_bytes)
@@ -98,7 +98,7 @@ def write_shard(task: ShardTask) -> ShardRecord:
     return record
 
 
-def _publish(task: ShardTask, tar: Path, file: TarFile, tar_sha256: str) -> ShardEntry:
+def _publish(task: ShardTask, tar: Path, file: TarWriter, tar_sha256: str) -> ShardEntry:
     """Give the verified tar and its index their names."""
     index = format_index(file.samples)
     entry = ShardEntry(
@@ -117,7 +117,7 @@ def _publish(task: ShardTask, tar: Path, file: TarFile, tar_sha256: str) -> Shar
     return entry
 
 
-def _add_samples(file: TarFile, task: ShardTask, tally: Tally) -> None:
+def _add_samples(file: TarWriter, task: ShardTask, tally: Tally) -> None:
     """Read, judge and write in groups.
 
     The bytes of one picture are enough to push a step's code out of the processor's cache: taking each step for a

@@ -16,8 +16,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from shards.building.plan import Plan
+from shards.building.plan import ShardPlan
 from shards.building.record import BUILD_FOLDER
+from shards.host.progress import Amount
 from shards.sources.base import Source
 from shards.sources.listing import Listing
 from shards.sources.ranges import RangeReader
@@ -66,9 +67,15 @@ def remove_spill(out: Path) -> None:
 
 
 def write_spill(
-    source: Source, listing: Listing, plan: Plan, shards: list[int], out: Path, *, on_row: Callable[[int, int], None]
+    source: Source,
+    listing: Listing,
+    plan: ShardPlan,
+    shards: list[int],
+    out: Path,
+    *,
+    on_row: Callable[[Amount], None],
 ) -> Spill:
-    """Read every row of these shards in the source's order; `on_row` is told the rows and bytes read so far."""
+    """Read every row of these shards in the source's order; `on_row` is told what is read so far."""
     remove_spill(out)
     spill_folder(out).mkdir(parents=True)
     shard_of = _shard_of_row(plan, shards)
@@ -90,7 +97,7 @@ def write_spill(
         if buffered >= BUFFER_BYTES:
             _flush(spill, buffers)
             buffered = 0
-        on_row(done, total)
+        on_row(Amount(total, done))
     _flush(spill, buffers)
     return spill
 
@@ -102,7 +109,7 @@ def _flush(spill: Spill, buffers: dict[int, list[bytes]]) -> None:
     buffers.clear()
 
 
-def _shard_of_row(plan: Plan, shards: list[int]) -> NDArray[np.int32]:
+def _shard_of_row(plan: ShardPlan, shards: list[int]) -> NDArray[np.int32]:
     """(rows,) the shard of each row of the listing, -1 for shards that are not wanted."""
     shard_of = np.full(len(plan.order), -1, dtype=np.int32)
     for shard in shards:

@@ -7,7 +7,6 @@ import tempfile
 from pathlib import Path
 
 from shards.commands.common import Subparsers, add_command, add_workers, note, positive, say
-from shards.commands.os_errors import say_os_errors
 
 EXAMPLES = """\
   python -m shards bench                              drawn pictures
@@ -28,7 +27,7 @@ def add_parser(subparsers: Subparsers) -> None:
     )
     parser.add_argument("--folder", type=Path, metavar="DIR", help="disk to write on (default: for temporary files)")
     parser.add_argument("--json", type=Path, metavar="PATH", help="write the figures here as well")
-    parser.set_defaults(run=say_os_errors(run))
+    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -27,7 +27,6 @@ from shards.commands.common import (
     summary,
     warn,
 )
-from shards.commands.os_errors import say_os_errors
 from shards.errors import ShardError
 from shards.host.progress import Amount, Progress
 from shards.pictures.inspect import DEFAULT_MAX_PIXELS
@@ -92,7 +91,7 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument("--scratch", type=Path, metavar="DIR", help=scratch)
     parser.add_argument("--dask", metavar="ADDRESS", help="hand the work to this Dask scheduler instead")
     parser.epilog = f"{parser.epilog}\n{KINDS}\n{TROUBLES}"
-    parser.set_defaults(run=say_os_errors(run))
+    parser.set_defaults(run=run)
 
 
 def add_build_flags(parser: argparse.ArgumentParser) -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 from shards.checking.check import CheckPlan, check, plan_check, steps_line
 from shards.checking.check_manifest import check_manifest
 from shards.commands.common import Subparsers, add_command, add_workers, positive, say, split_folders, warn
-from shards.commands.os_errors import say_os_errors
 from shards.errors import ShardError
 from shards.host.local_pool import local_pool
 from shards.host.progress import Amount, Progress
@@ -36,7 +35,7 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument("--world-size", type=positive, default=1, metavar="N", help="processes to project steps for")
     parser.add_argument("--batch-size", type=positive, default=64, metavar="N", help="images per process and step")
     add_workers(parser)
-    parser.set_defaults(run=say_os_errors(run))
+    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:

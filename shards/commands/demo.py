@@ -10,7 +10,6 @@ from shards.building.build import build, write_indices
 from shards.building.crew import local_crew
 from shards.building.job import BuildOptions, plan_build
 from shards.commands.common import Subparsers, add_command, add_workers, positive, say, summary
-from shards.commands.os_errors import say_os_errors
 from shards.demo.source import DrawnPictures
 from shards.remote.store import FolderStore
 from shards.sources.tar_splits import TRAIN, VALIDATION
@@ -39,7 +38,7 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the drawing and the shuffle (default 0)")
     parser.add_argument("--overwrite", action="store_true", help="replace another shard set in OUT")
     add_workers(parser)
-    parser.set_defaults(run=say_os_errors(run))
+    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:

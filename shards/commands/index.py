@@ -9,7 +9,6 @@ from shards.building.events import ERRORS_NAME
 from shards.building.indexing import IndexedSet, IndexRules, index_splits
 from shards.commands.build import DROPPED_EXIT_CODE
 from shards.commands.common import LABEL_FIELD_HELP, Subparsers, add_command, add_workers, say, summary, warn
-from shards.commands.os_errors import say_os_errors
 from shards.errors import ShardError
 from shards.host.files import read_lines
 from shards.host.local_pool import local_pool
@@ -31,7 +30,7 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument("dir", type=Path, metavar="DIR", help="folder of tars")
     add_index_flags(parser)
     add_workers(parser)
-    parser.set_defaults(run=say_os_errors(run))
+    parser.set_defaults(run=run)
 
 
 def add_index_flags(parser: argparse.ArgumentParser) -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from shards.checking.contact_sheet import contact_sheet
 from shards.commands.common import MB, Subparsers, add_command, say, split_folders
-from shards.commands.os_errors import say_os_errors
 from shards.errors import ShardError
 from shards.tars.shardset import ShardSet, load_shard_set
 
@@ -25,7 +24,7 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument("dir", type=Path, metavar="DIR", help="a shard set, or a folder of them")
     picture = "write a contact sheet per split, with class names, as FILE-SPLIT.png"
     parser.add_argument("--picture", type=Path, metavar="FILE", help=picture)
-    parser.set_defaults(run=say_os_errors(run))
+    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -6,8 +6,7 @@ import argparse
 from pathlib import Path
 
 from shards.commands.common import Subparsers, add_command, positive, say
-from shards.commands.os_errors import say_os_errors
-from shards.host.progress import Amount, Progress
+from shards.host.progress import NOTHING, Amount, Progress
 from shards.remote.copies import download, finished_set, upload
 from shards.remote.store import store_at
 from shards.tars.manifest import Manifest
@@ -29,20 +28,20 @@ def add_parser(subparsers: Subparsers) -> None:
     stage.add_argument("dir", type=Path, metavar="DIR", help="created when missing")
     stage.add_argument("--without-tars", action="store_true", help="only the manifest and the indices")
     _add_threads(stage)
-    stage.set_defaults(run=say_os_errors(run_stage))
+    stage.set_defaults(run=run_stage)
     publish = add_command(subparsers, "publish", "Copy a shard set to a URL.", examples=PUBLISH_EXAMPLES)
     publish.add_argument("dir", type=Path, metavar="DIR", help="a finished split")
     publish.add_argument("url", metavar="URL", help="s3://bucket/folder or a path")
     _add_threads(publish)
-    publish.set_defaults(run=say_os_errors(run_publish))
+    publish.set_defaults(run=run_publish)
 
 
 def run_stage(args: argparse.Namespace) -> int:
     """Copy from the URL."""
     source = store_at(args.url)
-    with Progress("stage", _amount(finished_set(source))) as progress:
-        with_tars, on_bytes = not args.without_tars, progress.add
-        num_files = download(source, args.dir, with_tars=with_tars, threads=args.threads, on_bytes=on_bytes)
+    with_tars, manifest = not args.without_tars, finished_set(source)
+    with Progress("stage", _amount(manifest) if with_tars else NOTHING) as progress:
+        num_files = download(source, args.dir, with_tars=with_tars, threads=args.threads, on_bytes=progress.add)
     say(f"staged: {args.dir}: {num_files} files fetched, the others were there")
     return 0
 

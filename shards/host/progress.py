@@ -23,7 +23,7 @@ NOTHING = Amount(0)
 
 
 class Progress:
-    """A task of which it is known how much there is to do; use it as a context manager.
+    """A task of which it is known how much there is to do; a context manager, which says how it ended unless it failed.
 
     Args:
         title: before the figures.
@@ -32,9 +32,10 @@ class Progress:
     """
 
     def __init__(self, title: str, total: Amount, *, before: Amount = NOTHING) -> None:
-        self._title, self._total, self._before, self._done_bytes = title, total, before, 0
+        self._title, self._total, self._before, self._done = title, total, before, before
         self._lock, self._bar, self._task = threading.Lock(), _bar() if sys.stderr.isatty() else None, None
-        self._started = self._said = time.monotonic()
+        self._said: Amount | None = None
+        self._started = self._said_at = time.monotonic()
 
     def __enter__(self) -> Self:
         if self._bar is not None:
@@ -45,31 +46,35 @@ class Progress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if error is None and self._said != self._done:
+            self._say()
         if self._bar is not None:
             self._bar.stop()
 
     def add(self, num_bytes: int) -> None:
         """So many more bytes are done, and as large a share of the images. May be called from several threads."""
         with self._lock:
-            self._done_bytes += num_bytes
-            share = min(self._done_bytes / max(self._total.num_bytes, 1), 1)
-            is_last = self._done_bytes >= self._total.num_bytes
-            self.show(Amount(self._done_bytes, share * self._total.images), is_last=is_last)
+            done = self._done.num_bytes + num_bytes
+            share = min(done / max(self._total.num_bytes, 1), 1)
+            self.show(Amount(done, share * self._total.images))
 
-    def show(self, done: Amount, *, is_last: bool = False) -> None:
+    def show(self, done: Amount) -> None:
         """So much is done in all."""
-        now = time.monotonic()
-        if not is_last and now - self._said < (PLAIN_SECONDS if self._bar is None else TERMINAL_SECONDS):
-            return
-        self._said, text = now, self._text(done, max(now - self._started, 1e-3))
+        self._done = done
+        if time.monotonic() - self._said_at >= (PLAIN_SECONDS if self._bar is None else TERMINAL_SECONDS):
+            self._say()
+
+    def _say(self) -> None:
+        self._said, self._said_at = self._done, time.monotonic()
+        text = self._text(self._done, max(self._said_at - self._started, 1e-3))
         if self._bar is None:
             print(f"{self._title}: {text}", file=sys.stderr, flush=True)
         else:
-            self._bar.update(self._task, completed=self._share(done), note=text)
+            self._bar.update(self._task, completed=self._share(self._done), note=text)
 
     def _share(self, done: Amount) -> float:
         total = self._total
-        return done.images / total.images if total.images else done.num_bytes / max(total.num_bytes, 1)
+        return min(done.images / total.images if total.images else done.num_bytes / max(total.num_bytes, 1), 1)
 
     def _text(self, done: Amount, seconds: float) -> str:
         """What is done of how much, how fast, and the time that is left."""

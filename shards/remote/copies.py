@@ -14,8 +14,8 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from shards.errors import ShardError
 from shards.host.atomic import sync_folder, write_whole
@@ -126,8 +126,7 @@ def _append(source: Store, name: str, part: Path, on_bytes: OnBytes) -> None:
         os.fsync(file.fileno())
 
 
-@dataclass(frozen=True, kw_only=True)
-class Sums:
+class Sums(NamedTuple):
     """A local file's size in bytes, its sha256 in hex, and what S3's ETag may be for these bytes."""
 
     size: int

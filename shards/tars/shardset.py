@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shards.errors import ShardError
-from shards.tars.manifest import MANIFEST_NAME, Manifest, ShardEntry, parse_manifest, sha256_of
+from shards.tars.manifest import MANIFEST_NAME, ShardEntry, parse_manifest, sha256_of
 
 BUILD_FIX = "make the shards: python -m shards build SRC OUT"
 CHANGED_FIX = "build the shards again, or see what differs: python -m shards check DIR"
@@ -77,17 +77,14 @@ def load_shard_set(root: Path, *, tars_elsewhere: bool = False) -> ShardSet:
     if not path.is_file():
         raise ShardError(f"no {MANIFEST_NAME}", where=root, found=_what_is_there(root), fix=BUILD_FIX)
     content = path.read_bytes()
-    return _open_shards(root, parse_manifest(content, where=path), sha256_of(content), tars_elsewhere)
-
-
-def _open_shards(root: Path, manifest: Manifest, fingerprint: str, tars_elsewhere: bool) -> ShardSet:
+    manifest = parse_manifest(content, where=path)
     return ShardSet(
         root=root,
         name=manifest.name,
         seed=manifest.seed,
         classes=manifest.classes,
         shards=tuple(_open_shard(root, entry, tars_elsewhere) for entry in manifest.shards),
-        fingerprint=fingerprint,
+        fingerprint=sha256_of(content),
         has_label_members="labels" not in manifest.build,
     )
 
@@ -97,19 +94,17 @@ def _open_shard(root: Path, entry: ShardEntry, tars_elsewhere: bool) -> Shard:
     for path in (idx,) if tars_elsewhere else (tar, idx):
         if not path.is_file():
             raise ShardError("named in the manifest but missing", where=path, fix=CHANGED_FIX)
-    if not tars_elsewhere and (tar_bytes := tar.stat().st_size) != entry.tar_bytes:
-        raise _changed(tar, f"{tar_bytes} bytes", f"{entry.tar_bytes} bytes")
+    if not tars_elsewhere and (found := tar.stat().st_size) != entry.tar_bytes:
+        raise _changed(tar, f"{found} bytes", f"{entry.tar_bytes} bytes")
     if (idx_sha256 := sha256_of(idx.read_bytes())) != entry.idx_sha256:
         raise _changed(idx, f"sha256 {idx_sha256[:12]}...", f"{entry.idx_sha256[:12]}...")
-    return Shard(
-        tar=tar, idx=idx, num_samples=entry.num_samples, tar_bytes=entry.tar_bytes, tar_sha256=entry.tar_sha256
-    )
+    num_samples, tar_bytes, tar_sha256 = entry.num_samples, entry.tar_bytes, entry.tar_sha256
+    return Shard(tar=tar, idx=idx, num_samples=num_samples, tar_bytes=tar_bytes, tar_sha256=tar_sha256)
 
 
 def _changed(path: Path, found: str, expected: str) -> ShardError:
-    return ShardError(
-        "changed since the manifest was written", where=path, found=found, expected=expected, fix=CHANGED_FIX
-    )
+    what = "changed since the manifest was written"
+    return ShardError(what, where=path, found=found, expected=expected, fix=CHANGED_FIX)
 
 
 def _what_is_there(root: Path) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from shards.building.job import BuildOptions, plan_build
-from shards.building.plan import Cut, Plan, count_shards, make_plan, shuffled
+from shards.building.plan import Cut, ShardPlan, count_shards, plan_shards, shuffled
 from shards.errors import ShardError
 from shards.sources.folders import ClassFolders
 from shards.sources.listing import Listing, ListingBuilder
@@ -26,7 +26,7 @@ def listing(count: int, size: int = 1000) -> Listing:
 @pytest.mark.parametrize("count", [1, 2, 63, 64, 129, 1000])
 @pytest.mark.parametrize("shard_mib", [0.01, 0.1, 256])
 def test_every_sample_is_in_one_shard_and_shards_differ_by_one_at_most(count: int, shard_mib: float) -> None:
-    plan = make_plan(listing(count), seed=3, cut=Cut(shard_mib=shard_mib))
+    plan = plan_shards(listing(count), seed=3, cut=Cut(shard_mib=shard_mib))
     assert_every_sample_once(plan, count)
 
 
@@ -36,9 +36,9 @@ def test_exactly_the_number_asked_for_and_every_sample_once(count: int, num_shar
     cut = Cut(num_shards=num_shards)
     if num_shards > count:
         with pytest.raises(ShardError, match="--num-shards: more shards than samples"):
-            make_plan(listing(count), seed=0, cut=cut)
+            plan_shards(listing(count), seed=0, cut=cut)
         return
-    plan = make_plan(listing(count), seed=0, cut=cut)
+    plan = plan_shards(listing(count), seed=0, cut=cut)
     assert plan.num_shards == num_shards
     assert_every_sample_once(plan, count)
 
@@ -50,16 +50,16 @@ def test_a_multiple_is_kept_and_close_to_the_size_asked_for(count: int, multiple
     cut = Cut(shard_mib=shard_mib, multiple=multiple)
     if multiple > count:
         with pytest.raises(ShardError, match="--shard-multiple: more shards than samples"):
-            make_plan(listing(count), seed=0, cut=cut)
+            plan_shards(listing(count), seed=0, cut=cut)
         return
-    plan = make_plan(listing(count), seed=0, cut=cut)
-    wished = make_plan(listing(count), seed=0, cut=Cut(shard_mib=shard_mib)).num_shards
+    plan = plan_shards(listing(count), seed=0, cut=cut)
+    wished = plan_shards(listing(count), seed=0, cut=Cut(shard_mib=shard_mib)).num_shards
     assert plan.num_shards % multiple == 0
     assert abs(plan.num_shards - wished) < multiple
     assert_every_sample_once(plan, count)
 
 
-def assert_every_sample_once(plan: Plan, count: int) -> None:
+def assert_every_sample_once(plan: ShardPlan, count: int) -> None:
     rows = np.concatenate([plan.rows(shard) for shard in range(plan.num_shards)])
     assert sorted(rows.tolist()) == list(range(count))
     sizes = np.diff(plan.bounds)

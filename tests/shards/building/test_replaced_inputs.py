@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from shards.building.job import BuildOptions, plan_build
-from shards.building.plan import Cut, make_plan, shard_fingerprint
+from shards.building.plan import Cut, plan_shards, shard_fingerprint
 from shards.sources.base import Source
 from shards.sources.folders import ClassFolders
 from shards.sources.listing import Listing, ListingBuilder
@@ -155,7 +155,7 @@ def listing(num_samples: int, *, changed: int | None = None, **change: int) -> L
 @pytest.mark.parametrize("change", [{"stamp": -1}, {"label": 1}, {"size": 999}])
 def test_a_shards_fingerprint_is_of_its_own_samples(change: dict[str, int]) -> None:
     before, after = listing(60), listing(60, changed=33, **change)
-    plan = make_plan(before, seed=1, cut=Cut(shard_mib=0.01))
+    plan = plan_shards(before, seed=1, cut=Cut(shard_mib=0.01))
     differs = [
         shard_fingerprint(before, plan, shard, "x") != shard_fingerprint(after, plan, shard, "x")
         for shard in range(plan.num_shards)

@@ -23,7 +23,7 @@ def test_a_line_every_five_seconds_and_at_the_end(clock: list[float], capsys: py
     with Progress("build", Amount(200e6, 1000), before=Amount(20e6, 100)) as shown:
         for step in range(1, 10):
             clock[0] += 1
-            shown.show(Amount(20e6 + step * 20e6, 100 + step * 100), is_last=step == 9)
+            shown.show(Amount(20e6 + step * 20e6, 100 + step * 100))
     assert capsys.readouterr().err.splitlines() == [
         "build: 600/1,000 images  100 images/s  20.0 MB/s  0:04 left",
         "build: 1,000/1,000 images  100 images/s  20.0 MB/s  0:00 left",
@@ -58,10 +58,21 @@ def test_nothing_to_do_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err.startswith("check: 0.00/0.00 GB")
 
 
+def test_work_that_fails_does_not_say_that_it_ended(capsys: pytest.CaptureFixture[str]) -> None:
+    def fail() -> None:
+        with Progress("check", Amount(10)) as shown:
+            shown.add(5)
+            raise OSError("disk")
+
+    with pytest.raises(OSError, match="disk"):
+        fail()
+    assert capsys.readouterr().err == ""
+
+
 def test_a_terminal_gets_a_bar_with_the_same_figures(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     with Progress("build", Amount(2e6, 10)) as shown:
-        shown.show(Amount(2e6, 10), is_last=True)
+        shown.show(Amount(2e6, 10))
     assert re.search(r"build .*100%", capsys.readouterr().err)

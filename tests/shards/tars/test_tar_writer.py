@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from shards.errors import ShardError
-from shards.tars.tar_file import WRITEBACK, Sample, TarFile, verify_against_index
+from shards.tars.tar_writer import WRITEBACK, Sample, TarWriter, verify_against_index
 
 SAMPLES = [
     Sample(f"{number:09d}", [("jpg", bytes([number]) * size), ("cls", b"%d" % number)], [("json", b"{}")])
@@ -19,8 +19,8 @@ SAMPLES = [
 ]
 
 
-def write(path: Path, *groups: Sequence[Sample]) -> tuple[TarFile, str]:
-    with TarFile(path) as file:
+def write(path: Path, *groups: Sequence[Sample]) -> tuple[TarWriter, str]:
+    with TarWriter(path) as file:
         for group in groups:
             file.add(group)
         return file, file.finish()

@@ -26,7 +26,7 @@ class Sample(NamedTuple):
     others: list[Member]
 
 
-class TarFile:
+class TarWriter:
     """Appends samples to a tar, some at a time.
 
     The index names a sample's picture first and its label second. `KEY.json` is left out of it: no pipeline needs the
