@@ -12,6 +12,7 @@ from shards.pictures.inspect import DEFAULT_MAX_PIXELS, Inspection, inspect
 from shards.pictures.resize import Resize, resized
 from shards.pictures.troubles import Finding, Trouble
 
+NOT_MENDED = frozenset({Trouble.CORRUPT, Trouble.TRUNCATED, Trouble.UNUSUAL})
 _ORDER = list(Trouble)
 
 
@@ -47,14 +48,12 @@ class Judge:
         events = [self._event(finding, name) for finding in seen.findings]
         if any(event["action"] == DROPPED for event in events):
             return Verdict(suffix=None, content=content, events=events)
-        suffix, mended = seen.suffix, content
-        assert suffix is not None  # an inspection without a suffix has a finding that cannot be kept
-        for finding in _in_fixing_order(seen.findings):
-            if self.policy.actions[finding.trouble] in (Action.FIX, Action.BAKE):
-                suffix, mended = self.policy.fix(finding.trouble, suffix, mended)
+        try:
+            suffix, mended = self._mend(seen, content)
+        except Exception as error:  # Pillow's plugins raise whatever their parsers trip over
+            return self._left_out(Finding(trouble=Trouble.CORRUPT, detail=str(error)), name, content, events)
         if mended is not content and (damage := self._damage(f"{name}.{suffix}", mended)) is not None:
-            events.append(self._event(damage, name) | {"action": DROPPED})
-            return Verdict(suffix=None, content=content, events=events)
+            return self._left_out(damage, name, content, events)
         if self.resize is not None:
             suffix, mended = resized(suffix, mended, self.resize)
         return Verdict(suffix=suffix, content=mended, events=events)
@@ -67,10 +66,26 @@ class Judge:
     def _inspect(self, content: bytes, name: str) -> Inspection:
         return inspect(content, name, max_pixels=self.max_pixels, decode=self.decode)
 
+    def _mend(self, seen: Inspection, content: bytes) -> tuple[str, bytes]:
+        suffix = seen.suffix
+        assert suffix is not None  # an inspection without a suffix has a finding that cannot be kept
+        for finding in _in_fixing_order(seen.findings):
+            if self.policy.actions[finding.trouble] in (Action.FIX, Action.BAKE):
+                suffix, content = self.policy.fix(finding.trouble, suffix, content)
+        return suffix, content
+
+    def _left_out(self, finding: Finding, name: str, content: bytes, events: list[PictureEvent]) -> Verdict:
+        """A picture that could not be mended."""
+        last = self._event(finding, name) | {"action": DROPPED}
+        return Verdict(suffix=None, content=content, events=[*events, last])
+
     def _damage(self, name: str, mended: bytes) -> Finding | None:
         """What is still wrong with a mended picture, if anything."""
         findings = inspect(mended, name, max_pixels=self.max_pixels).findings
-        return next((f for f in findings if f.trouble in (Trouble.CORRUPT, Trouble.TRUNCATED)), None)
+        return next((f for f in findings if f.trouble in NOT_MENDED and self._is_refused(f)), None)
+
+    def _is_refused(self, finding: Finding) -> bool:
+        return finding.trouble != Trouble.UNUSUAL or self.policy.actions[Trouble.UNUSUAL] != Action.KEEP
 
     def _event(self, finding: Finding, name: str) -> PictureEvent:
         action = self.policy.actions[finding.trouble]

@@ -32,6 +32,7 @@ DEFAULTS: dict[Trouble, Action] = {
     Trouble.TRUNCATED: Action.QUARANTINE,
     Trouble.CORRUPT: Action.QUARANTINE,
     Trouble.UNSUPPORTED: Action.QUARANTINE,
+    Trouble.UNUSUAL: Action.FIX,
     Trouble.TOO_LARGE: Action.QUARANTINE,
     Trouble.CMYK: Action.FIX,
     Trouble.SIXTEEN_BIT: Action.FIX,
@@ -41,6 +42,9 @@ DEFAULTS: dict[Trouble, Action] = {
     Trouble.BAD_METADATA: Action.FIX,
     Trouble.DUPLICATE: Action.KEEP,
 }
+ADDED_LATER = frozenset({Trouble.UNUSUAL})
+"""Said of a policy only where they differ from the default, so that sets built before them are still known as such."""
+
 CANNOT_KEEP = frozenset({Trouble.UNREADABLE, Trouble.EMPTY, Trouble.NOT_AN_IMAGE})
 
 Mended = tuple[str, bytes]  # suffix and content
@@ -52,6 +56,9 @@ _FIXES: dict[tuple[Trouble, Action], Callable[[str, bytes], Mended]] = {
     (Trouble.MISNAMED, Action.FIX): lambda suffix, content: (suffix, content),
     (Trouble.ROTATED, Action.FIX): lambda suffix, content: (suffix, mend.strip_exif(content, suffix)),
     (Trouble.ROTATED, Action.BAKE): lambda suffix, content: (suffix, mend.upright(content, suffix)),
+    (Trouble.CORRUPT, Action.FIX): lambda suffix, content: ("png", mend.to_png(content)),
+    (Trouble.UNSUPPORTED, Action.FIX): lambda suffix, content: ("png", mend.to_png(content)),
+    (Trouble.UNUSUAL, Action.FIX): lambda suffix, content: mend.usual(content, suffix),
     (Trouble.BAD_METADATA, Action.FIX): lambda suffix, content: (suffix, mend.strip_profile(content)),
 }
 
@@ -68,7 +75,8 @@ class Policy:
 
     def describe(self) -> str:
         """One line that differs between policies which write different bytes."""
-        return " ".join(f"{trouble}={self.actions[trouble]}" for trouble in Trouble)
+        said = [t for t in Trouble if t not in ADDED_LATER or self.actions[t] != DEFAULTS[t]]
+        return " ".join(f"{trouble}={self.actions[trouble]}" for trouble in said)
 
 
 def parse_policy(choices: Iterable[str]) -> Policy:

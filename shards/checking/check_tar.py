@@ -25,7 +25,19 @@ from shards.tars.index import IndexMember, parse_index
 from shards.tars.scan import TarMember, scan_tar
 from shards.tars.ustar import BLOCK
 
-FATAL = frozenset({Trouble.EMPTY, Trouble.NOT_AN_IMAGE, Trouble.TRUNCATED, Trouble.CORRUPT, Trouble.UNSUPPORTED})
+FATAL = frozenset(
+    {
+        Trouble.EMPTY,
+        Trouble.NOT_AN_IMAGE,
+        Trouble.TRUNCATED,
+        Trouble.CORRUPT,
+        Trouble.UNSUPPORTED,
+        Trouble.UNUSUAL,
+        Trouble.TOO_LARGE,
+    }
+)
+MOST_PIXELS = 1 << 29  # with more DALI would not be given it
+
 FIRST_PROBLEMS = 20
 HIGHEST_LABEL = np.iinfo(np.int32).max
 UNREADABLE = UNLABELLED - 1
@@ -193,7 +205,7 @@ def _picture_problems(descriptor: int, samples: list[TarSample]) -> list[str]:
         for suffix, member in parts:
             if is_picture_suffix(suffix):
                 content = os.pread(descriptor, member.size, member.offset)
-                findings = inspect(content, member.name).findings
+                findings = inspect(content, member.name, max_pixels=MOST_PIXELS).findings
                 problems += [f"{key}: {f.trouble}: {f.detail}" for f in findings if f.trouble in FATAL]
     return problems
 

@@ -8,19 +8,27 @@ as at full size. What no decoder can see, such as a run of zeros that happens to
 from __future__ import annotations
 
 import io
-import warnings
 from typing import NamedTuple
 
 from PIL import Image
 
-from shards.pictures.jpeg import LOSSLESS_OR_HIERARCHICAL, JpegHeader, read_header
-from shards.pictures.mend import WIDE_MODES
+from shards.pictures import png, webp
+from shards.pictures.jpeg import (
+    LOSSLESS,
+    LOSSLESS_OR_HIERARCHICAL,
+    JpegHeader,
+    has_huffman_tables,
+    read_header,
+    without_junk,
+)
+from shards.pictures.mend import WIDE_MODES, quietly
 from shards.pictures.sniff import describe_bytes, named_suffix, true_suffix
-from shards.pictures.troubles import Finding, Trouble
+from shards.pictures.troubles import MOST_STRETCHED, Finding, Trouble
 
 MAX_SCANS = 500  # a progressive file of thousands of scans keeps a decoder busy for hours
-RARE = frozenset({"gif", "bmp", "tiff", "ppm", "pgm"})
+RARE = frozenset({"gif", "bmp", "tiff", "ppm", "pgm", "pbm", "jp2", "avif"})
 DEFAULT_MAX_PIXELS = 100_000_000
+DAMAGE = ("Corrupt JPEG data", "Premature end", "Inconsistent progression")  # what libjpeg says of picture data
 
 
 class Inspection(NamedTuple):
@@ -42,7 +50,7 @@ def inspect(content: bytes, name: str, *, max_pixels: int = DEFAULT_MAX_PIXELS, 
         max_pixels: beyond this nothing is decoded.
         decode: whether to decode every pixel; without it only headers are read.
     """
-    suffix = true_suffix(content)
+    suffix = true_suffix(content) or true_suffix(without_junk(content))
     if not content:
         return Inspection(suffix=None, findings=(Finding(trouble=Trouble.EMPTY),))
     if suffix is None:
@@ -51,13 +59,16 @@ def inspect(content: bytes, name: str, *, max_pixels: int = DEFAULT_MAX_PIXELS, 
     look = _look_at_jpeg if suffix == "jpg" else _look_at_other
     inspection = look(content, suffix, max_pixels, decode)
     claimed = named_suffix(name)
-    if claimed != suffix and suffix not in RARE:
+    if claimed not in ("", suffix) and suffix not in RARE:  # rows of tables have places instead of names
         misnamed = Finding(trouble=Trouble.MISNAMED, detail=f"{suffix} data named .{claimed}")
         return _with(inspection, misnamed)
     return inspection
 
 
 def _look_at_jpeg(content: bytes, suffix: str, max_pixels: int, decode: bool) -> Inspection:
+    if (clean := without_junk(content)) is not content:
+        junk = Finding(trouble=Trouble.UNUSUAL, detail=f"{len(content) - len(clean)} bytes of junk in its header")
+        return _with(_look_at_jpeg(clean, suffix, max_pixels, decode), junk)
     header = read_header(content)
     if header is None:
         finding = Finding(trouble=Trouble.CORRUPT, detail="no frame header before the first scan")
@@ -77,16 +88,25 @@ def _look_at_jpeg(content: bytes, suffix: str, max_pixels: int, decode: bool) ->
 def _hopeless(content: bytes, header: JpegHeader, max_pixels: int) -> Finding | None:
     """What makes decoding pointless or dangerous."""
     if header.frame in LOSSLESS_OR_HIERARCHICAL or header.precision != 8:
-        return Finding(trouble=Trouble.UNSUPPORTED, detail=f"SOF{header.frame - 0xC0}, {header.precision} bits")
+        is_sound = header.frame == LOSSLESS and header.precision == 8 and _pillow_damage(content) is None
+        trouble = Trouble.UNUSUAL if is_sound else Trouble.UNSUPPORTED
+        return Finding(trouble=trouble, detail=f"SOF{header.frame - 0xC0}, {header.precision} bits")
     if header.num_components not in (1, 3, 4):
         return Finding(trouble=Trouble.UNSUPPORTED, detail=f"{header.num_components} components")
-    if header.width * header.height > max_pixels:
-        return Finding(trouble=Trouble.TOO_LARGE, detail=f"{header.width} x {header.height} pixels")
+    if (too_large := _too_large(header.width, header.height, max_pixels)) is not None:
+        return too_large
     if header.width == 0 or header.height == 0:
         return Finding(trouble=Trouble.CORRUPT, detail=f"{header.width} x {header.height} pixels")
     if not header.is_one_scan and content.count(b"\xff\xda") > MAX_SCANS:  # counting costs as much as hashing
         return Finding(trouble=Trouble.CORRUPT, detail=f"more than {MAX_SCANS} scans")
     return None
+
+
+def _too_large(width: int, height: int, max_pixels: int) -> Finding | None:
+    short, long = sorted((width, height))
+    if width * height <= max_pixels and long <= short * MOST_STRETCHED:
+        return None
+    return Finding(trouble=Trouble.TOO_LARGE, detail=f"{width} x {height} pixels") if short else None
 
 
 def strict_message(content: bytes, header: JpegHeader) -> str | None:
@@ -110,29 +130,32 @@ def _classify(content: bytes, message: str) -> Finding | None:
         return Finding(trouble=Trouble.TRUNCATED, detail=message)
     if "bad ICC marker" in message:
         return Finding(trouble=Trouble.BAD_METADATA, detail=message)
+    is_frame = not has_huffman_tables(content)  # of a film, where padding between restarts is usual
+    if (is_frame or not message.startswith(DAMAGE)) and _pillow_damage(content) is None:
+        return Finding(trouble=Trouble.UNUSUAL, detail=message)
     return Finding(trouble=Trouble.CORRUPT, detail=message)
 
 
 def _look_at_other(content: bytes, suffix: str, max_pixels: int, decode: bool) -> Inspection:
     """Formats that Pillow reads; one that Pillow cannot open is damaged."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow's remarks on metadata and size
-            with Image.open(io.BytesIO(content)) as image:
-                width, height, mode = *image.size, image.mode
-                orientation = image.getexif().get(0x0112, 1)
-                sixteen = mode in WIDE_MODES or _is_sixteen_bit_png(content)
+        with quietly(content), Image.open(io.BytesIO(content)) as image:
+            width, height, mode = *image.size, image.mode
+            orientation = image.getexif().get(0x0112, 1)
+            sixteen = mode in WIDE_MODES or _is_sixteen_bit_png(content)
     except Image.DecompressionBombError as error:
         return Inspection(suffix=suffix, findings=(Finding(trouble=Trouble.TOO_LARGE, detail=_one_line(error)),))
     except Exception as error:  # Pillow's plugins raise whatever their parsers trip over
         return Inspection(suffix=suffix, findings=(Finding(trouble=Trouble.CORRUPT, detail=_one_line(error)),))
     seen = Inspection(suffix=suffix, width=width, height=height, orientation=orientation)
-    if width * height > max_pixels:
-        return _with(seen, Finding(trouble=Trouble.TOO_LARGE, detail=f"{width} x {height} pixels"))
+    if (too_large := _too_large(width, height, max_pixels)) is not None:
+        return _with(seen, too_large)
     if suffix in RARE:
         seen = _with(seen, Finding(trouble=Trouble.RARE_FORMAT, detail=suffix))
     if sixteen:
         seen = _with(seen, Finding(trouble=Trouble.SIXTEEN_BIT, detail=f"mode {mode}"))
+    if (odd := _oddity(content, suffix, decode)) is not None:
+        seen = _with(seen, Finding(trouble=Trouble.UNUSUAL, detail=odd))
     if orientation in range(2, 9):
         seen = _with(seen, Finding(trouble=Trouble.ROTATED, detail=f"EXIF orientation {orientation}"))
     damage = _pillow_damage(content) if decode else None
@@ -142,13 +165,17 @@ def _look_at_other(content: bytes, suffix: str, max_pixels: int, decode: bool) -
     return _with(seen, Finding(trouble=Trouble.TRUNCATED if is_short else Trouble.CORRUPT, detail=damage))
 
 
+def _oddity(content: bytes, suffix: str, decode: bool) -> str | None:
+    if suffix == "png":
+        return png.oddity(content, decode=decode)
+    return webp.oddity(content) if suffix == "webp" else None
+
+
 def _pillow_damage(content: bytes) -> str | None:
     """What Pillow says when it cannot decode every pixel, or None when it can."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(content)) as image:
-                image.load()
+        with quietly(content), Image.open(io.BytesIO(content)) as image:
+            image.load()
     except Exception as error:
         return _one_line(error)
     return None

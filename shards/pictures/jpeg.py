@@ -13,6 +13,9 @@ START_OF_SCAN = 0xDA
 FRAMES = frozenset({0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF})
 SEQUENTIAL = frozenset({0xC0, 0xC1, 0xC9})
 LOSSLESS_OR_HIERARCHICAL = frozenset({0xC3, 0xC5, 0xC6, 0xC7, 0xCB, 0xCD, 0xCE, 0xCF})
+LOSSLESS = 0xC3
+HUFFMAN_TABLES = 0xC4
+MOST_JUNK, FEW = 4096, 4  # bytes before the beginning: blanks and zeros, or anything
 APP1, APP2 = 0xE1, 0xE2
 EXIF, ICC = b"Exif\0\0", b"ICC_PROFILE\0"
 ORIENTATION_TAG = 0x0112
@@ -89,6 +92,43 @@ def without_segments(content: bytes, marker: int, tag: bytes) -> bytes:
             kept.append(content[position:start])
             position = end
     return b"".join([*kept, content[position:]])
+
+
+def without_junk(content: bytes) -> bytes:
+    """The file without bytes before its beginning and between the segments of its header; itself if there are none.
+
+    In front only a little is taken for junk: other kinds of files have whole JPEGs inside.
+    """
+    start = content.find(b"\xff\xd8\xff", 0, MOST_JUNK)
+    if start < 0 or (start > FEW and content[:start].strip(b"\0\t\n\r ")):
+        return content
+    kept, position = [b"\xff\xd8"], start + 2
+    while position + 4 <= len(content):
+        position = _next_segment(content, position)
+        if position < 0:
+            return content
+        end = position + 2 + (content[position + 2] << 8) + content[position + 3]
+        if content[position + 1] == START_OF_SCAN or end > len(content):
+            break
+        kept.append(content[position:end])
+        position = end
+    cleaned = b"".join([*kept, content[position:]])
+    return content if len(cleaned) == len(content) else cleaned
+
+
+def has_huffman_tables(content: bytes) -> bool:
+    """Whether a table is defined before the first scan; frames of films leave them out."""
+    return any(marker == HUFFMAN_TABLES for marker, _, _ in segments(content))
+
+
+def _next_segment(content: bytes, position: int) -> int:
+    """Where the next marker of a header segment is, from `position` on; -1 if nowhere."""
+    while 0 <= position < len(content) - 1:
+        marker = content[position + 1]
+        if content[position] == 0xFF and 0xC0 <= marker < 0xFF and not 0xD0 <= marker <= 0xD9:
+            return position
+        position = content.find(b"\xff", position + 1)
+    return -1
 
 
 def _orientation(tiff: bytes) -> int | None:

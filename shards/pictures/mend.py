@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 
 import numpy as np
 from PIL import Image, ImageOps
 
-from shards.pictures.jpeg import APP1, APP2, EXIF, ICC, without_segments
+from shards.host.quiet import standard_error_closed
+from shards.pictures import png, webp
+from shards.pictures.jpeg import APP1, APP2, EXIF, ICC, without_junk, without_segments
 
 QUALITY = 95
 WIDE_MODES = frozenset({"I;16", "I;16B", "I;16L", "I;16N", "I", "F"})
@@ -17,8 +21,22 @@ WIDE_MODES = frozenset({"I;16", "I;16B", "I;16L", "I;16N", "I", "F"})
 def strip_exif(content: bytes, suffix: str) -> bytes:
     """Without the EXIF block: loaders that would turn the picture no longer do. Lossless."""
     if suffix == "jpg":
-        return without_segments(content, APP1, EXIF)
-    return _encode(_decoded(content), "PNG") if suffix == "png" else _encode(_decoded(content), "WEBP")
+        return without_segments(without_junk(content), APP1, EXIF)
+    return _encode(_decoded(content), "PNG") if suffix == "png" else webp.without_exif(content)
+
+
+def usual(content: bytes, suffix: str) -> tuple[str, bytes]:
+    """Suffix and content of the same pixels as DALI decodes them: without what is odd, or as PNG. Lossless.
+
+    Raises OSError, or whatever else Pillow's plugins do, where a PNG cannot be made.
+    """
+    if suffix == "webp" and webp.oddity(cut := webp.without_exif(content)) is None:
+        return suffix, cut
+    if suffix == "png" and png.oddity(cut := png.without_chunks(content, png.ANIMATION)) is None:
+        return suffix, cut
+    if suffix == "jpg" and (cut := without_junk(content)) is not content:
+        return suffix, cut
+    return "png", to_png(content)
 
 
 def strip_profile(content: bytes) -> bytes:
@@ -51,11 +69,19 @@ def to_png(content: bytes) -> bytes:
 
 
 def _decoded(content: bytes) -> Image.Image:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with quietly(content):
         image = Image.open(io.BytesIO(content))
         image.load()
     return image
+
+
+@contextmanager
+def quietly(content: bytes) -> Iterator[None]:
+    """No remarks of Pillow on metadata and size, and none of libtiff, which writes to the terminal itself."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with standard_error_closed() if content[:2] in (b"II", b"MM") else nullcontext():
+            yield
 
 
 def _upper_eight_bits(image: Image.Image) -> Image.Image:

@@ -39,7 +39,7 @@ def expected_troubles(row: dict[str, str]) -> set[Trouble]:
     if row["mode"] == "CMYK":
         return {Trouble.CMYK}
     if row["simplejpeg"] != "ok":
-        return {Trouble.CORRUPT, Trouble.BAD_METADATA}
+        return {Trouble.CORRUPT, Trouble.BAD_METADATA, Trouble.UNUSUAL}
     return {Trouble.ROTATED} if row["orientation"] in set("2345678") else set()
 
 

@@ -65,12 +65,12 @@ def test_a_file_that_is_gone_is_reported_and_its_neighbours_are_written(
     assert (event["name"], event["action"]) == ("05.jpg", "quarantined")
 
 
-def test_a_picture_that_pillow_cannot_mend_is_unreadable(
+def test_a_picture_that_pillow_cannot_mend_is_left_out(
     tmp_path: Path, make_picture: Callable[..., bytes], run_build: Run
 ) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a.bmp").write_bytes(make_picture(0, kind="BMP")[:-400])
     (tmp_path / "in" / "b.jpg").write_bytes(make_picture(1))
-    judge = Judge(decode=False, policy=parse_policy(["unreadable=quarantine"]))
-    run_build(FlatFolder(root=tmp_path / "in"), tmp_path / "out", judge=judge)
-    assert [event["trouble"] for event in read_errors(store_at(tmp_path / "out"))] == ["unreadable"]
+    run_build(FlatFolder(root=tmp_path / "in"), tmp_path / "out", judge=Judge(decode=False))
+    events = [(event["trouble"], event["action"]) for event in read_errors(store_at(tmp_path / "out"))]
+    assert events == [("corrupt", "quarantined"), ("rare-format", "fixed")]
