@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 from interpreted import LEVELS, Interpreter
@@ -10,6 +12,12 @@ from pipelines.crops import parameters as p
 from pipelines.crops.kernels import crops_of
 
 pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def interpreter() -> Iterator[Interpreter]:
+    with Interpreter(checks_overflow=True) as started:
+        yield started
 
 
 def compared(interpreter: Interpreter, images: list[np.ndarray], rows: list[np.ndarray], size: int) -> None:
