@@ -31,7 +31,7 @@ def apart(ours: MultiCropBatch, theirs: MultiCropBatch) -> list[torch.Tensor]:
 
 @pytest.mark.parametrize("options", [ON_CPU, {}])
 def test_exact_crops_are_those_of_the_cpu(make_set: Any, make_loader: Any, options: dict[str, Any]) -> None:
-    """Decoded on the CPU, only resize and rounding differ; decoded on the GPU, the inverse DCT as well."""
+    """Decoded on the CPU, to the bit; decoded on the GPU, its inverse DCT and the colours after it differ."""
     cuda = torch.device("cuda", 0)
     on_gpu = batches(make_loader(make_set(29), device=cuda, crops_by="gpu", augment=LEVELS, options=options), 4)
     on_cpu = batches(make_loader(make_set(29), augment=LEVELS), 4)
@@ -40,7 +40,7 @@ def test_exact_crops_are_those_of_the_cpu(make_set: Any, make_loader: Any, optio
         assert torch.equal(ours.labels, theirs.labels)
         assert all(group.is_cuda for group in ours.groups)
         assert all(group.flatten(0, 1).is_contiguous(memory_format=torch.channels_last) for group in ours.groups)
-        assert max(each.mean().item() for each in apart(ours, theirs)) < 1.5
+        assert max(each.mean().item() for each in apart(ours, theirs)) <= (0 if options == ON_CPU else 1.5)
 
 
 @pytest.mark.parametrize("crops_by", ["gpu", "cpu", "dali"])

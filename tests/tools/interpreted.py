@@ -12,16 +12,16 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
+from crop_cases import LEVELS
 
 ROOM = "pipelines.crops.stage"
-LEVELS = np.array([[1, 1, 1], [0, 0, 0]], np.float32)
-"""The affine map that leaves levels as they are."""
 
 
 class Change(NamedTuple):
@@ -32,14 +32,14 @@ class Change(NamedTuple):
     instead: str
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Request:
     """One group of crops; fields as CropStage's and its `make`'s."""
 
     images: Sequence[np.ndarray]
     rows: Sequence[np.ndarray]
     size: int
-    affine: np.ndarray
+    affine: np.ndarray = field(default_factory=lambda: LEVELS)
     precision: str = "float32"
     scratch_mib: int = 1024
     changes: tuple[Change, ...] = ()
@@ -54,7 +54,7 @@ class Interpreter:
 
     def __enter__(self) -> Interpreter:
         environment = os.environ | {"TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"}
-        environment["PYTHONPATH"] = str(Path(__file__).parents[2])
+        environment["PYTHONPATH"] = os.pathsep.join(map(str, (Path(__file__).parents[2], Path(__file__).parent)))
         command = [sys.executable, __file__, *self._arguments]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
         return self
@@ -64,7 +64,7 @@ class Interpreter:
 
     def crops(self, images: Sequence[np.ndarray], rows: Sequence[np.ndarray], size: int, **others: Any) -> np.ndarray:
         """(batch, num, size, size, 3) as float32, or the bits of 16-bit floats as uint16."""
-        request = Request(images=images, rows=rows, size=size, **{"affine": LEVELS, **others})
+        request = Request(images, rows, size, **others)
         assert self._process.stdin
         assert self._process.stdout
         pickle.dump(request, self._process.stdin)
@@ -106,23 +106,22 @@ def _answer(request: Request) -> Any:
     for change in request.changes:
         changed(change)
     try:
-        return _made(request)
+        return made(request, torch.device("cpu"))
     finally:
         for name in [name for name in sys.modules if name.startswith(f"{ROOM}.")]:
             if request.changes:
                 del sys.modules[name]
 
 
-def _made(request: Request) -> np.ndarray:
-    import torch
-
+def made(request: Request, device: torch.device) -> np.ndarray:
+    """(batch, num, size, size, 3) as float32, or the bits of 16-bit floats as uint16, made here on `device`."""
     from pipelines.config import CropGroup
     from pipelines.crops.stage.pictures import Pictures
     from pipelines.crops.stage.stage import CropStage
 
     sizes = np.array([image.size for image in request.images])
     pictures = Pictures(
-        pixels=torch.from_numpy(np.concatenate([image.ravel() for image in request.images])),
+        pixels=torch.from_numpy(np.concatenate([image.ravel() for image in request.images])).to(device),
         starts=np.cumsum(sizes) - sizes,
         heights=np.array([image.shape[0] for image in request.images]),
         widths=np.array([image.shape[1] for image in request.images]),
@@ -132,12 +131,12 @@ def _made(request: Request) -> np.ndarray:
     stage = CropStage(
         [group],
         request.affine,
-        device=torch.device("cpu"),
+        device=device,
         precision=request.precision,
         scratch_mib=request.scratch_mib,
     )
-    (made,) = stage.make(pictures, [rows])
-    return made.numpy() if made.dtype == torch.float32 else made.view(torch.int16).numpy().view(np.uint16)
+    crops = stage.make(pictures, [rows])[0].cpu()
+    return crops.numpy() if crops.dtype == torch.float32 else crops.view(torch.int16).numpy().view(np.uint16)
 
 
 def _serve() -> None:

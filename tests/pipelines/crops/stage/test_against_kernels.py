@@ -6,55 +6,16 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from interpreted import LEVELS, Interpreter
+from crop_cases import Case, by_kernels, drawn, picture, plain
+from interpreted import Interpreter
 
 from pipelines.config import Augmentation
 from pipelines.crops import parameters as p
 from pipelines.crops.exact import normalization
-from pipelines.crops.kernels import crops_of
 from pipelines.crops.kernels_finish import BFLOAT16, FLOAT16, FLOAT32
 from pipelines.parity.compare import compare, our_crops
 
 KINDS = {"float32": FLOAT32, "float16": FLOAT16, "bfloat16": BFLOAT16}
-Window = tuple[int, int, int, int]
-
-
-def picture(height: int, width: int, seed: int = 0) -> np.ndarray:
-    """Smooth colours, noise, and a stripe of saturated and of gray pixels."""
-    rng = np.random.default_rng(seed)
-    y, x = np.mgrid[0:height, 0:width] / 40
-    image = 127 + 120 * np.sin(np.stack([5 * x, 7 * y + 1, 4 * (x + y)], -1) + rng.uniform(0, 6, 3))
-    image = (image + rng.normal(0, 12, image.shape)).clip(0, 255).astype(np.uint8)
-    image[: height // 4] = rng.choice(np.array([0, 1, 254, 255], np.uint8), (height // 4, width, 3))
-    image[height // 2 : height // 2 + height // 5] = image[height // 2 : height // 2 + height // 5, :, :1]
-    return image
-
-
-def drawn(shape: tuple[int, ...], num: int, rng: np.random.Generator, *, least: int = 1) -> np.ndarray:
-    """Rows of any window and any distortion: float32 (num, COLUMNS)."""
-    rows = np.zeros((num, p.COLUMNS), np.float32)
-    extent = [rng.integers(least, side + 1, num) for side in shape[:2]]
-    start = [rng.integers(0, side - length + 1) for side, length in zip(shape, extent, strict=False)]
-    rows[:, p.TOP : p.WIDTH + 1] = np.stack([*start, *extent], axis=1)
-    for column, share in ((p.FLIP, 0.5), (p.JITTER, 0.8), (p.GRAY, 0.2), (p.SOLARIZE, 0.3)):
-        rows[:, column] = rng.random(num) < share
-    rows[:, p.ORDER] = rng.integers(0, len(p.ORDERS), num)
-    rows[:, p.BRIGHTNESS : p.HUE] = rng.uniform(0.2, 1.8, (num, 3))
-    rows[:, p.HUE] = rng.uniform(-0.2, 0.2, num)
-    rows[:, p.SIGMA] = (rng.random(num) < 0.5) * rng.uniform(0.1, 2.0, num)
-    return rows
-
-
-def plain(windows: list[Window]) -> np.ndarray:
-    rows = np.zeros((len(windows), p.COLUMNS), np.float32)
-    rows[:, p.TOP : p.WIDTH + 1] = windows
-    return rows
-
-
-def by_kernels(
-    images: list[np.ndarray], rows: list[np.ndarray], size: int, affine: np.ndarray = LEVELS, kind: int = FLOAT32
-) -> np.ndarray:
-    return np.stack([crops_of(image, each, size, affine, kind) for image, each in zip(images, rows, strict=True)])
 
 
 def test_every_order_of_the_jitter(interpreter: Interpreter) -> None:
@@ -62,7 +23,7 @@ def test_every_order_of_the_jitter(interpreter: Interpreter) -> None:
     rows = drawn(image.shape, len(p.ORDERS), np.random.default_rng(1), least=20)
     rows[:, p.JITTER], rows[:, p.ORDER] = 1, np.arange(len(p.ORDERS))
     ours = interpreter.crops([image], [rows], 32)
-    np.testing.assert_array_equal(ours, by_kernels([image], [rows], 32))
+    np.testing.assert_array_equal(ours, by_kernels(Case([image], [rows], 32)))
 
 
 @pytest.mark.parametrize(
@@ -74,13 +35,13 @@ def test_every_order_of_the_jitter(interpreter: Interpreter) -> None:
         (224, [(0, 0, 60, 80)]),
     ],
 )
-def test_windows_of_every_shape(interpreter: Interpreter, size: int, windows: list[Window]) -> None:
+def test_windows_of_every_shape(interpreter: Interpreter, size: int, windows: list[tuple[int, int, int, int]]) -> None:
     """Copied, one pixel, one row, one column, up and down, rows first (60 x 40 to 37) and the edge of that rule."""
     image, rows = picture(60, 80), plain(windows)
     flipped = rows.copy()
     flipped[:, p.FLIP] = 1
     ours = interpreter.crops([image, image], [rows, flipped], size)
-    np.testing.assert_array_equal(ours, by_kernels([image, image], [rows, flipped], size))
+    np.testing.assert_array_equal(ours, by_kernels(Case([image, image], [rows, flipped], size)))
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 300), (300, 1), (2, 700)])
@@ -88,7 +49,7 @@ def test_pictures_of_a_pixel_and_very_long_ones(interpreter: Interpreter, shape:
     image = picture(*shape)
     rows = drawn(shape, 2, np.random.default_rng(3), least=min(shape))
     rows[0, p.TOP : p.WIDTH + 1] = 0, 0, *shape
-    np.testing.assert_array_equal(interpreter.crops([image], [rows], 32), by_kernels([image], [rows], 32))
+    np.testing.assert_array_equal(interpreter.crops([image], [rows], 32), by_kernels(Case([image], [rows], 32)))
 
 
 @pytest.mark.parametrize(("size", "num"), [(32, 4), (96, 2), (224, 1)])
@@ -98,7 +59,7 @@ def test_whole_chains_in_chunks(interpreter: Interpreter, size: int, num: int) -
     images = [picture(70, 51, 4), picture(53, 91, 5)]
     rows = [drawn(image.shape, num, rng, least=16) for image in images]
     rows[0][0, [p.JITTER, p.GRAY, p.SIGMA, p.SOLARIZE]] = 1, 1, 1.7, 1
-    expected = by_kernels(images, rows, size)
+    expected = by_kernels(Case(images, rows, size))
     np.testing.assert_array_equal(interpreter.crops(images, rows, size, scratch_mib=0), expected)
 
 
@@ -107,7 +68,7 @@ def test_the_same_bits_in_every_type(interpreter: Interpreter, precision: str) -
     image, affine = picture(40, 40), normalization(Augmentation())
     rows = drawn(image.shape, 3, np.random.default_rng(7), least=20)
     ours = interpreter.crops([image], [rows], 32, affine=affine, precision=precision)
-    expected = by_kernels([image], [rows], 32, affine, KINDS[precision])
+    expected = by_kernels(Case([image], [rows], 32), affine, KINDS[precision])
     np.testing.assert_array_equal(ours.view(np.uint8), expected.view(np.uint8))
 
 
@@ -115,7 +76,7 @@ def test_wide_blurs_reach_as_far(interpreter: Interpreter) -> None:
     image, rows = picture(40, 40), plain([(0, 0, 40, 40)] * 3)
     rows[:, p.SIGMA] = 0.01, 3.1, 6.0
     for size in (8, 32):
-        np.testing.assert_array_equal(interpreter.crops([image], [rows], size), by_kernels([image], [rows], size))
+        np.testing.assert_array_equal(interpreter.crops([image], [rows], size), by_kernels(Case([image], [rows], size)))
 
 
 def test_each_step_is_the_kernels_and_stands_to_torchvision_as_they_do(interpreter: Interpreter) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from interpreted import LEVELS, Change, Interpreter
+from crop_cases import LEVELS
+from interpreted import Change, Interpreter
 
 from pipelines.config import Augmentation
 from pipelines.crops import parameters as p
