@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import netrc
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 from urllib.parse import urlparse
+from urllib.request import urlopen
 
 import wandb
 
 from swav_dali.errors import TrainingError
 from swav_dali.watch.record import BY_KEY, BY_NAME, grouped_name
-from swav_dali.watch.sinks.base import Event, Record
+from swav_dali.watch.sinks.base import Event, Record, SinkNotice
+
+ANSWER_SECONDS, INIT_SECONDS, FINISH_SECONDS = 5.0, 10.0, 8.0
 
 
 class WandbSink:
@@ -34,37 +41,86 @@ class WandbSink:
         Raises:
             TrainingError: wandb cannot start, for instance online without a login.
         """
-        resolved = ("online" if login_is_found() else "offline") if mode == "auto" else mode
+        os.environ.setdefault(
+            "WANDB_ERROR_REPORTING", "false"
+        )  # its own statistics hold a run's end up for 15 s offline
+        start = partial(_start, folder, project=project, name=name, run_id=run_id, config=dict(config))
+        self._notice = ""
         try:
-            self._run = wandb.init(
-                project=project,
-                name=name,
-                id=run_id,
-                dir=folder,
-                mode=resolved,  # type: ignore[arg-type]
-                resume="allow" if resolved == "online" else None,
-                config=dict(config),
-                settings=wandb.Settings(silent=True, console="off"),
-            )
+            if mode == "offline" or (mode == "auto" and not login_is_found()):
+                self._run = start(is_online=False)
+            else:
+                self._run = _start_online(start)
         except (wandb.Error, OSError) as error:
-            raise TrainingError(
-                f"wandb cannot start: {error}", where="--log.wandb", found=mode, fix="log in, or use offline | off"
-            ) from error
+            if mode != "auto":
+                fix = "log in, or use offline | off"
+                raise TrainingError(
+                    f"wandb cannot start: {_one_line(error)}", where="--log.wandb", found=mode, fix=fix
+                ) from error
+            wandb.teardown()  # or the run's id is still in use
+            self._run = start(is_online=False)
+            self._notice = f"wandb is offline for this start, upload it later with wandb sync: {_one_line(error)}"
         for key, figure in BY_KEY.items():
             axis = None if key in BY_NAME and figure.group == "Place" else grouped_name(figure.axis)
             self._run.define_metric(grouped_name(key), step_metric=axis)
 
     def record(self, record: Record) -> None:
         """Log every figure under its group, drawn against its own axis."""
-        self._run.log({grouped_name(key): value for key, value in record.items()}, step=int(record["step"]))
+        with _gone_for_good():
+            self._run.log({grouped_name(key): value for key, value in record.items()}, step=int(record["step"]))
 
     def event(self, event: Event) -> None:
         """Keep the newest event of each kind in the run's summary."""
-        self._run.summary[f"event/{event.kind}"] = event.text
+        with _gone_for_good():
+            self._run.summary[f"event/{event.kind}"] = event.text
+        notice, self._notice = self._notice, ""
+        if notice:
+            raise SinkNotice(notice)
 
     def close(self, *, failed: bool = False) -> None:
-        """Flush and end the wandb run, as failed or finished."""
-        self._run.finish(exit_code=int(failed))
+        """Flush and end the wandb run, as failed or finished; gives up on a server after FINISH_SECONDS."""
+        with _gone_for_good():
+            self._run.finish(exit_code=int(failed))
+
+
+def _start_online(start: Callable[..., wandb.Run]) -> wandb.Run:
+    """Raises OSError within seconds when no server answers, for which wandb itself would try for minutes."""
+    address = wandb.setup().settings.base_url
+    try:
+        urlopen(address, timeout=ANSWER_SECONDS).close()
+    except HTTPError:  # an answer
+        pass
+    except OSError as error:
+        raise OSError(f"{address} does not answer ({getattr(error, 'reason', error)})") from error
+    return start(is_online=True)
+
+
+def _start(folder: Path, *, project: str, name: str, run_id: str, config: dict[str, Any], is_online: bool) -> wandb.Run:
+    return wandb.init(
+        project=project,
+        name=name,
+        id=run_id,
+        dir=folder,
+        mode="online" if is_online else "offline",
+        resume="allow" if is_online else None,
+        config=config,
+        settings=wandb.Settings(silent=True, console="off", init_timeout=INIT_SECONDS, finish_timeout=FINISH_SECONDS),
+    )
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+@contextlib.contextmanager
+def _gone_for_good() -> Iterator[None]:
+    """When wandb's own process has died, its clean-up at the end of ours would fail once more, with a traceback."""
+    try:
+        yield
+    except ConnectionError:
+        with contextlib.suppress(ConnectionError):
+            wandb.teardown()
+        raise
 
 
 def login_is_found() -> bool:
