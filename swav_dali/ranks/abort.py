@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import threading
 import time
@@ -22,42 +23,62 @@ from typing import TYPE_CHECKING
 import torch.distributed as dist
 
 from shards.errors import UserError
-from swav_dali.errors import Stopped
-from swav_dali.ranks.world import World
+from swav_dali.errors import Stopped, TrainingError
 
 if TYPE_CHECKING:
     from torch._C._distributed_c10d import Store
 
+    from swav_dali.ranks.world import World
+
 POLL_SECONDS = 0.5
 PATIENCE_SECONDS = 10.0
+LOST_SECONDS = 2.0  # the lost rank will never hear
 EXIT_CODE = 2
 _ERROR, _HEARD = "abort/error", "abort/heard"
 
 
 @contextmanager
-def abort_together(world: World) -> Iterator[None]:
-    """Within the block an exception on one rank ends all ranks; to be entered by every rank, inside `process_group`.
+def abort_together(world: World, store: Store | None = None) -> Iterator[None]:
+    """Within the block an exception on one rank, Ctrl-C included, ends all ranks; to be entered by every rank.
 
     The failing rank raises its own exception once the others know, at most PATIENCE_SECONDS later.
+
+    Args:
+        world: this rank.
+        store: the ranks', where there is no process group yet.
+
+    Raises:
+        TrainingError: a collective failed because another rank is gone, in the words of a user.
     """
     if world.size == 1:
         yield
         return
-    store = dist.distributed_c10d._get_default_store()
+    store = store or dist.distributed_c10d._get_default_store()
     is_over = threading.Event()
     watcher = threading.Thread(target=_watch, args=(store, is_over), name="abort-watcher", daemon=True)
     watcher.start()
     try:
         yield
-    except Exception as error:
+    except (Exception, KeyboardInterrupt) as error:
         is_over.set()
         watcher.join()
-        _write_error_file(_text(error))
-        if not (isinstance(error, Stopped) and error.is_shared):
-            _tell(store, world, f"{_code(error)} rank {world.rank}: {_text(error)}")
+        lost = _lost_rank(error)
+        _tell_all(store, world, lost or error, patience=LOST_SECONDS if lost else PATIENCE_SECONDS)
+        if lost is not None:
+            raise lost from error
         raise
     finally:
         is_over.set()
+
+
+def _lost_rank(error: BaseException) -> TrainingError | None:
+    """The error for a collective that failed because its other side has gone, None for any other failure."""
+    text = str(error)
+    if not isinstance(error, dist.DistError) and "/gloo/" not in text:
+        return None
+    reason = re.sub(r"^(\[\S*\] )+", "", text.split(" This is typically")[0].splitlines()[0])
+    fix = "its own last words are above or on its machine; start again to continue from the newest checkpoint"
+    return TrainingError("the connection to another rank is lost", found=reason, fix=fix)
 
 
 def _watch(store: Store, is_over: threading.Event) -> None:
@@ -72,13 +93,19 @@ def _watch(store: Store, is_over: threading.Event) -> None:
         _end(message)
 
 
-def _tell(store: Store, world: World, message: str) -> None:
+def _tell_all(store: Store, world: World, error: BaseException, *, patience: float) -> None:
+    write_error_file(_text(error))
+    if not (isinstance(error, Stopped) and error.is_shared):
+        _tell(store, world, f"{_code(error)} rank {world.rank}: {_text(error)}", patience)
+
+
+def _tell(store: Store, world: World, message: str, patience: float) -> None:
     """Write the error, unless another rank's is there already, and wait until every rank has read or written one."""
     _end_later(message)
     try:
         store.set_timeout(timedelta(seconds=PATIENCE_SECONDS))
         store.compare_set(_ERROR, "", message)
-        until = time.monotonic() + PATIENCE_SECONDS
+        until = time.monotonic() + patience
         heard = store.add(_HEARD, 1)
         while heard < world.size and time.monotonic() < until:
             time.sleep(0.1)
@@ -97,12 +124,12 @@ def _end_later(message: str) -> None:
 def _end(message: str) -> None:
     """`message` begins with the exit code."""
     code, _, text = message.partition(" ")
-    _write_error_file(text)
+    write_error_file(text)
     print(f"error: {text}", file=sys.stderr, flush=True)
     os._exit(int(code))
 
 
-def _write_error_file(text: str) -> None:
+def write_error_file(text: str) -> None:
     """Tell torchrun, if it started this process, what to repeat at the end of its own report."""
     path = os.environ.get("TORCHELASTIC_ERROR_FILE")
     if not path:
@@ -114,9 +141,12 @@ def _write_error_file(text: str) -> None:
         print(f"warning: torchrun's error file cannot be written: {failure}", file=sys.stderr)
 
 
-def _code(error: Exception) -> int:
-    return Stopped.EXIT_CODE if isinstance(error, Stopped) else EXIT_CODE
+def _code(error: BaseException) -> int:
+    codes = {Stopped: Stopped.EXIT_CODE, KeyboardInterrupt: 130}
+    return codes.get(type(error), EXIT_CODE)
 
 
-def _text(error: Exception) -> str:
+def _text(error: BaseException) -> str:
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted"
     return str(error) if isinstance(error, UserError | Stopped) else f"{type(error).__name__}: {error}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,10 +20,12 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from swav_dali.errors import ConfigError
+from swav_dali.errors import ConfigError, TrainingError
+from swav_dali.ranks.abort import abort_together
 from swav_dali.ranks.meeting import meet
 
 T = TypeVar("T")
+_POLL_SECONDS = 0.05
 _TORCHRUN = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
 _SLURM = ("SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID")
 _FIRST_HOST = re.compile(r"([^,\[]+)(?:\[([^\],-]+)[^\]]*\]([^,\[]*))?")  # gpu[003-010,12]-ib,login1 -> gpu 003 -ib
@@ -96,14 +99,16 @@ def process_group(world: World, timeout_seconds: float = 1800.0) -> Iterator[Non
         return
     is_cuda = world.device.type == "cuda"
     timeout = timedelta(seconds=timeout_seconds)
-    dist.init_process_group(
-        "nccl" if is_cuda else "gloo",
-        store=meet(world.rendezvous, rank=world.rank, size=world.size, timeout=timeout),
-        rank=world.rank,
-        world_size=world.size,
-        timeout=timeout,
-        device_id=world.device if is_cuda else None,
-    )
+    store = meet(world.rendezvous, rank=world.rank, size=world.size, timeout=timeout)
+    with abort_together(world, store):
+        dist.init_process_group(
+            "nccl" if is_cuda else "gloo",
+            store=store,
+            rank=world.rank,
+            world_size=world.size,
+            timeout=timeout,
+            device_id=world.device if is_cuda else None,
+        )
     try:
         yield
     finally:
@@ -123,9 +128,14 @@ def from_main(value: T) -> T:
         return value
     store = dist.distributed_c10d._get_default_store()
     number = store.add(f"from-main/asked/{dist.get_rank()}", 1)
+    key, until = f"from-main/{number}", time.monotonic() + store.timeout.total_seconds()  # type: ignore[attr-defined]
     if dist.get_rank() == 0:
-        store.set(f"from-main/{number}", json.dumps(value))
-    answer: T = json.loads(store.get(f"from-main/{number}"))
+        store.set(key, json.dumps(value))
+    while not store.check([key]):  # a blocking get would keep the threads of this rank from the store
+        if time.monotonic() > until:
+            raise TrainingError("rank 0 has not answered in time", where="start of the ranks")
+        time.sleep(_POLL_SECONDS)
+    answer: T = json.loads(store.get(key))
     return answer
 
 

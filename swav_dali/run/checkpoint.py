@@ -11,7 +11,8 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -70,23 +71,28 @@ def save_checkpoint(
         config: the flattened configuration, compared on resume.
         versions: packages the bits depend on.
         world: ranks that take part.
+
+    Raises:
+        CheckpointError: the disk does not take it; the draft is removed and the older checkpoints stay.
     """
     final = root / f"step-{step:08d}"
     draft = root / f".step-{step:08d}.partial"
+    with _full_disk_is_said(draft):
+        if world.is_main:
+            shutil.rmtree(draft, ignore_errors=True)
+            draft.mkdir(parents=True)
+        barrier()
+        _write_tensors(draft / rank_file(world.rank), per_rank)
+        if world.is_main:
+            _write_tensors(draft / "shared.pt", shared)
+        barrier()
+        if world.is_main:
+            files = {path.name: _fingerprint(path) for path in sorted(draft.iterdir())}
+            meta = CheckpointMeta(
+                step=step, epoch=epoch, world_size=world.size, config=config, versions=versions, files=files
+            )
+            write_whole(draft / "meta.json", json.dumps(asdict(meta), indent=1).encode())
     if world.is_main:
-        shutil.rmtree(draft, ignore_errors=True)
-        draft.mkdir(parents=True)
-    barrier()
-    _write_tensors(draft / rank_file(world.rank), per_rank)
-    if world.is_main:
-        _write_tensors(draft / "shared.pt", shared)
-    barrier()
-    if world.is_main:
-        files = {path.name: _fingerprint(path) for path in sorted(draft.iterdir())}
-        meta = CheckpointMeta(
-            step=step, epoch=epoch, world_size=world.size, config=config, versions=versions, files=files
-        )
-        write_whole(draft / "meta.json", json.dumps(asdict(meta), indent=1).encode())
         _set_aside(final)
         draft.rename(final)
         sync_folder(root)
@@ -212,6 +218,23 @@ def sweep(root: Path) -> None:
     """Remove drafts and deleted folders that a killed process left; only rank 0, and not while others write."""
     for leftover in root.glob(".step-*"):
         shutil.rmtree(leftover, ignore_errors=True)
+
+
+@contextmanager
+def _full_disk_is_said(draft: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, RuntimeError) as error:  # torch wraps what a write inside torch.save raised
+        cause = error if isinstance(error, OSError) else error.__context__
+        if not isinstance(cause, OSError):
+            raise
+        shutil.rmtree(draft, ignore_errors=True)
+        raise CheckpointError(
+            "the checkpoint cannot be written",
+            where=draft.parent,
+            found=cause,
+            fix="make room and start again: the run continues from the newest checkpoint",
+        ) from error
 
 
 def _set_aside(folder: Path) -> None:

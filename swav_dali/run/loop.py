@@ -55,7 +55,7 @@ def _train_epoch(run: Run) -> None:
         if run.plan.log_is_due(run.clock.step) or is_leaving:
             _log(run, result)
         if run.plan.step_checkpoint_is_due(run.clock.step) or is_leaving:
-            _save(run, epochs_ended=(run.clock.step - 1) // run.plan.steps_per_epoch)
+            _save(run)
         if is_leaving:
             _leave(run)
         if run.clock.step % _GC_STEPS == 0:
@@ -100,7 +100,7 @@ def _end_epoch(run: Run) -> None:
         top1 = probe.measure(run.parts.model.features)
         run.services.watch.record({**_place(run), "knn_top1": top1, **probe.floors})
     if run.plan.epoch_checkpoint_is_due(run.epoch):
-        _save(run, epochs_ended=run.epoch)
+        _save(run)
 
 
 def _leave(run: Run) -> NoReturn:
@@ -126,7 +126,8 @@ def _log(run: Run, result: StepResult) -> None:
         watch.log(window, step=run.clock.step, figures=figures)
 
 
-def _save(run: Run, *, epochs_ended: int) -> None:
+def _save(run: Run) -> None:
+    run.services.guard.check()
     if not all_finite(run.parts.model.parameters()):
         raise TrainingError(
             "the weights are not finite, so no checkpoint is written",
@@ -137,7 +138,7 @@ def _save(run: Run, *, epochs_ended: int) -> None:
         folder = save_checkpoint(
             run.config.folder / "checkpoints",
             step=run.clock.step,
-            epoch=epochs_ended,
+            epoch=run.epoch,
             shared=run.shared(),
             per_rank=run.per_rank(),
             config=flatten(run.config),

@@ -21,6 +21,7 @@ from swav_dali.model.net import SwavNet
 from swav_dali.ranks.leaving import Leaving
 from swav_dali.ranks.world import World
 from swav_dali.run.checkpoint import Stateful
+from swav_dali.run.data_guard import DataGuard
 from swav_dali.run.plan import TrainPlan
 from swav_dali.run.random_state import RandomState
 from swav_dali.watch.watch import Watch
@@ -69,6 +70,7 @@ class Services:
     loader: Loader
     probe: KnnProbe | None
     watch: Watch
+    guard: DataGuard = field(default_factory=DataGuard)
 
     def shared(self) -> Mapping[str, Stateful]:
         """The probe's floors, measured once."""

@@ -26,11 +26,13 @@ from swav_dali.method.queue import FeatureQueue
 from swav_dali.method.sound import tensor_names
 from swav_dali.model.net import SwavNet
 from swav_dali.ranks.abort import abort_together
+from swav_dali.ranks.bus_error import bus_errors_named
 from swav_dali.ranks.ddp import wrap
 from swav_dali.ranks.device import autocast_dtype, prepare_device
 from swav_dali.ranks.leaving import Leaving, leave_together
 from swav_dali.ranks.world import World, process_group
 from swav_dali.run.checkpoint import load_parts, rank_file
+from swav_dali.run.data_guard import DataGuard
 from swav_dali.run.folder import write_config
 from swav_dali.run.lock import hold_run
 from swav_dali.run.loop import fit
@@ -58,7 +60,11 @@ def train(config: RunConfig) -> None:
     """
     world = World.detect(config.device)
     config = resolve(config, world)
-    with process_group(world), abort_together(world), leave_together(world) as leaving, ExitStack() as stack:
+    with ExitStack() as stack:
+        stack.enter_context(process_group(world))
+        stack.enter_context(abort_together(world))
+        stack.enter_context(bus_errors_named())
+        leaving = stack.enter_context(leave_together(world))
         prepare_device(world.device, deterministic=config.deterministic)
         if world.is_main:
             stack.enter_context(hold_run(config.folder))
@@ -94,7 +100,12 @@ def _open_run(config: RunConfig, world: World, start: Start, leaving: Leaving, s
             log=config.log,
         ),
         parts=parts,
-        services=Services(loader=loader, probe=probe, watch=_open_watch(config, shards, world, skipped)),
+        services=Services(
+            loader=loader,
+            probe=probe,
+            watch=_open_watch(config, shards, world, skipped),
+            guard=_guard(config, shards, world),
+        ),
         versions=versions(),
         leaving=leaving,
     )
@@ -107,6 +118,13 @@ def _open_run(config: RunConfig, world: World, start: Start, leaving: Leaving, s
     if resumed is not None:
         watch.event(resumed)
     return run
+
+
+def _guard(config: RunConfig, shards: ShardSet | None, world: World) -> DataGuard:
+    """One rank of every machine looks at the shards; those that are read from elsewhere are not at their place."""
+    if shards is None or world.local_rank or config.data.loader.tars_at is not None:
+        return DataGuard()
+    return DataGuard(shards.shards)
 
 
 def _is_complete(config: RunConfig, start: Start, loader: Loader) -> bool:

@@ -164,10 +164,10 @@ def other_torch(trial: Trial) -> Verdict:
     interrupted(trial)
 
     def older(_: object) -> None:
-        import swav_dali.run.trainer as trainer
+        import swav_dali.run.versions as versions
 
-        real = trainer.version
-        trainer.version = lambda name: "2.13.0" if name == "torch" else real(name)
+        real = versions.version
+        versions.version = lambda name: "2.13.0" if name == "torch" else real(name)
 
     ended = trial.go(hooks=[older])
     if not ended.is_good:

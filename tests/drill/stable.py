@@ -98,7 +98,7 @@ def warm(arguments: Sequence[str]) -> None:
     from swav_dali.run import trainer
 
     world = World(rank=0, size=1, local_rank=0, device=torch.device("cpu"))
-    config = trainer._resolved(swav_dali.cli.parse(arguments), world)
+    config = trainer.resolve(swav_dali.cli.parse(arguments), world)
     stream = trainer._open_loader(config, trainer._load_shards(config), world)._stream
     stream._plan.build(None, None)
 
