@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -25,6 +26,7 @@ from swav_dali.ranks.world import World, barrier
 
 FORMAT = "swav-dali-checkpoint"
 VERSION = 1
+_TELLING_SECONDS = 2.0
 
 
 class Stateful(Protocol):
@@ -228,6 +230,8 @@ def _full_disk_is_said(draft: Path) -> Iterator[None]:
         cause = error if isinstance(error, OSError) else error.__context__
         if not isinstance(cause, OSError):
             raise
+        if isinstance(cause, FileNotFoundError):  # another rank has removed the draft, and is about to tell why
+            time.sleep(_TELLING_SECONDS)
         shutil.rmtree(draft, ignore_errors=True)
         raise CheckpointError(
             "the checkpoint cannot be written",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 from typing import Any
@@ -172,3 +173,31 @@ def test_drafts_and_half_deleted_folders_of_a_killed_process_are_swept(tmp_path:
 
 def steps(root: Path) -> list[int]:
     return [load_meta(folder).step for folder in find_checkpoints(root)]
+
+
+class Full(Part):
+    """A part whose writing finds the disk full, as torch.save reports it."""
+
+    def state_dict(self) -> dict[str, Any]:
+        try:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        except OSError:
+            raise RuntimeError("PytorchStreamWriter failed writing file") from None
+
+
+@pytest.mark.parametrize("error", ["by torch", "by the system"])
+def test_a_full_disk_is_one_line_and_leaves_the_older_checkpoint_and_no_draft(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: str
+) -> None:
+    save(tmp_path, 1)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    if error == "by torch":
+        monkeypatch.setattr(Part, "state_dict", Full.state_dict)
+    else:
+        monkeypatch.setattr("swav_dali.run.checkpoint.os.fsync", full)
+    with pytest.raises(CheckpointError, match="the checkpoint cannot be written, found .*No space left.*; make room"):
+        save(tmp_path, 2)
+    assert [path.name for path in tmp_path.iterdir()] == ["step-00000001"]
