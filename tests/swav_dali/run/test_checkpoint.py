@@ -198,6 +198,6 @@ def test_a_full_disk_is_one_line_and_leaves_the_older_checkpoint_and_no_draft(
         monkeypatch.setattr(Part, "state_dict", Full.state_dict)
     else:
         monkeypatch.setattr("swav_dali.run.checkpoint.os.fsync", full)
-    with pytest.raises(CheckpointError, match="the checkpoint cannot be written, found .*No space left.*; make room"):
+    with pytest.raises(CheckpointError, match=r"the checkpoint cannot be written, found .*No space left.*; make room"):
         save(tmp_path, 2)
     assert [path.name for path in tmp_path.iterdir()] == ["step-00000001"]
