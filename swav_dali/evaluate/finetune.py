@@ -36,7 +36,7 @@ class FinetuneOptions:
 
     Attributes:
         epochs: passes over the labelled images.
-        batch_size: images per step and rank.
+        batch_size: images per step and rank; fewer where there are fewer.
         trunk_rate: learning rate of the trunk; 0 freezes it.
         head_rate: learning rate of the classifier.
         weight_decay: on whatever learns.
@@ -154,7 +154,7 @@ def _open(session: Session, shards: ShardSet, options: FinetuneOptions) -> Loade
         crops=(CropGroup(num=1, size=plan.size, min_scale=_SMALLEST_AREA, max_scale=1.0),),
         augment=_flips_only(plan),
         crops_by=resolve_crops_by("auto", on_cuda=world.device.type == "cuda"),
-        batch_size=options.batch_size,
+        batch_size=min(options.batch_size, max(shards.num_samples // world.size, 1)),
         rank=world.rank,
         world_size=world.size,
         seed=options.seed,
