@@ -115,3 +115,21 @@ def test_a_set_goes_there_and_back(
     sent = {name: content for name, content in files_of(tmp_path / "out").items() if ".build" not in name}  # type: ignore[operator]
     assert files_of(tmp_path / "back") == sent  # type: ignore[operator]
     assert sum(counted) == 2 * sum(len(content) for name, content in sent.items() if name != "manifest.json")
+
+
+def test_another_sets_manifest_goes_before_its_files_change(
+    store: Store, tmp_path: Path, tree: Path, run_build: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from shards.sources.folders import ClassFolders
+
+    for number in range(2):
+        run_build(ClassFolders(root=tree), tmp_path / str(number), seed=number)  # type: ignore[operator]
+    upload(tmp_path / "0", store, on_bytes=lambda num_bytes: None)
+
+    def refuse(self: Store, local: Path, name: str) -> None:
+        raise ShardError("refused", where=name)
+
+    monkeypatch.setattr(type(store), "put", refuse)
+    with pytest.raises(ShardError, match="refused"):
+        upload(tmp_path / "1", store, on_bytes=lambda num_bytes: None)
+    assert store.look("manifest.json") is None
