@@ -6,10 +6,13 @@ number by number, for tests; without it they are compiled for the CUDA device at
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable
 from typing import Any
 
 import triton
+
+from pipelines.errors import PipelineError
 
 kernel: Callable[[Callable[..., Any]], Any] = triton.jit(
     do_not_specialize=[
@@ -26,3 +29,21 @@ EXACT = {"enable_fp_fusion": False}
 def interprets() -> bool:
     """Whether kernels run on CPU tensors in this process, instead of on a CUDA device."""
     return bool(triton.knobs.runtime.interpret)
+
+
+def build_launcher() -> None:
+    """Let Triton compile what starts its kernels, a small C module that it keeps on disk, before anything waits for it.
+
+    Raises:
+        PipelineError: there is no C compiler, no headers of Python, or no folder to keep it in.
+    """
+    try:
+        _ = triton.runtime.driver.active.utils
+    except (RuntimeError, OSError, subprocess.SubprocessError) as error:
+        raise PipelineError(
+            "Triton cannot build the launcher of its kernels",
+            where="--data.crops-by gpu",
+            found=" ".join(str(error).split()),
+            expected="a C compiler, Python's headers and a writable TRITON_CACHE_DIR",
+            fix="install them, or --data.crops-by cpu makes the same crops",
+        ) from error

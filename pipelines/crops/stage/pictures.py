@@ -30,7 +30,10 @@ class Pictures:
 
 
 def pictures_of(output: Any) -> Pictures:
-    """DALI's list of uint8 (height, width, 3) pictures, without a copy; the view keeps their memory alive."""
+    """DALI's list of uint8 (height, width, 3) pictures as one view, which keeps their memory alive.
+
+    Nothing is copied: DALI lays every output of a pipeline out in one piece.
+    """
     shapes = np.array(output.shape(), np.int64)
     sizes = shapes.prod(axis=1)
     flat = torch.utils.dlpack.from_dlpack(output.as_reshaped_tensor([int(sizes.sum())]))

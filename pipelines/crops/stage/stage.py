@@ -26,7 +26,7 @@ from torch import Tensor
 from pipelines.config import CropGroup, Precision
 from pipelines.crops.stage.blur import blur_down, finish
 from pipelines.crops.stage.color import distort
-from pipelines.crops.stage.jit import EXACT, interprets
+from pipelines.crops.stage.jit import EXACT, build_launcher, interprets
 from pipelines.crops.stage.jobs import SCRATCH_MIB, Jobs, SentJobs, images_at_once, plan_jobs, send
 from pipelines.crops.stage.pictures import Pictures, pictures_of
 from pipelines.crops.stage.resize import resize
@@ -80,7 +80,7 @@ class CropStage:
             scratch_mib: see jobs.SCRATCH_MIB.
 
         Raises:
-            PipelineError: the device is a CPU and the kernels are not interpreted.
+            PipelineError: the device is a CPU and the kernels are not interpreted, or nothing can be compiled here.
         """
         if device.type != "cuda" and not interprets():
             raise PipelineError(
@@ -89,6 +89,8 @@ class CropStage:
                 found=str(device),
                 fix="--data.crops-by cpu makes the same crops",
             )
+        if device.type == "cuda":
+            build_launcher()
         self._crops, self._device = tuple(crops), device
         self._dtype: torch.dtype = getattr(torch, precision)
         self._affine = torch.tensor(affine, dtype=torch.float32, device=device)

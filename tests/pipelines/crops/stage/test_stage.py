@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
 from itertools import permutations
 
 import numpy as np
 import pytest
 import torch
+import triton
 from ahead import KERNELS, launches_of
 
 from pipelines.bench.crop_traffic import counted_traffic, traffic_sentence
@@ -85,3 +87,26 @@ def test_order_codes_hold_every_order() -> None:
 def test_without_a_gpu_it_says_what_to_choose() -> None:
     with pytest.raises(PipelineError, match=r"need a CUDA device.*--data.crops-by cpu"):
         CropStage(IMAGENET_CROPS, np.ones((2, 3), np.float32), device=torch.device("cpu"))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("Failed to find C compiler.\nPlease specify"),
+        PermissionError(13, "Permission denied", "cache"),
+        subprocess.CalledProcessError(1, ["gcc", "driver.c"]),
+    ],
+)
+def test_a_machine_that_cannot_compile_is_refused_before_anything_runs(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    class Broken:
+        @property
+        def active(self) -> None:
+            raise error
+
+    monkeypatch.setattr(triton.runtime, "driver", Broken())
+    affine, cuda = np.ones((2, 3), np.float32), torch.device("cuda", 0)
+    with pytest.raises(PipelineError, match=r"a C compiler, Python's headers.*--data.crops-by cpu") as raised:
+        CropStage(IMAGENET_CROPS, affine, device=cuda)
+    assert len(str(raised.value).splitlines()) == 1
