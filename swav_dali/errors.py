@@ -17,6 +17,10 @@ class TrainingError(UserError):
     """A training that cannot go on, for instance because its loss is no longer finite."""
 
 
+class DivergenceError(TrainingError):
+    """Loss, gradients or weights are not finite; the trainer adds what to run next."""
+
+
 class Stopped(Exception):  # noqa: N818 (nothing went wrong)
     """The run leaves because it was asked to, by SIGTERM or SIGUSR1, and can be continued.
 

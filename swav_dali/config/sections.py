@@ -19,7 +19,10 @@ from swav_dali.errors import ConfigError
 Precision = Literal["auto", "float32", "bfloat16"]
 Device = Literal["auto", "cpu", "cuda"]
 Architecture = Literal["tiny", "resnet18", "resnet50", "resnet50w2", "resnet50w4"]
+Verify = Literal["sample", "full", "off"]
 WandbMode = Literal["auto", "online", "offline", "off"]
+_LONGEST_NAME = 200
+"""Bytes; file systems take 255 and other programs add to it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,6 +45,9 @@ class DataConfig:
     crops_by: CropsBy | Literal["auto"] = "auto"
     """`gpu` cuts and distorts on the GPU, `cpu` on CPU cores, both with torchvision's arithmetic; `dali` is DALI's own
     operators on either, whose hue, contrast and order differ; `auto` is `gpu` on CUDA, `cpu` elsewhere."""
+    verify: Free[Verify] = "sample"
+    """Shards compared with their checksums while the training begins: a `sample` of up to 1 GiB per rank, `full` for
+    all of them, or `off`. One that has changed stops the run."""
     loader: LoaderOptions = field(default_factory=LoaderOptions)
     """Threads, prefetch, shuffling and decoding."""
 
@@ -94,7 +100,7 @@ class SwavConfig:
     queue_start_epoch: float = 15.0
     """Epoch at which the queue begins to fill; it is used once it is full."""
     freeze_prototypes_steps: int = 313
-    """First steps in which the prototypes do not move."""
+    """First steps in which the prototypes do not move; a preset's that would be most of a shorter run are a tenth."""
 
     def __post_init__(self) -> None:
         """Refuse temperatures and counts the formulas have no value for."""
@@ -118,8 +124,8 @@ class OptimConfig:
     """Learning rate at the end of the warm-up; the reference pairs 4.8 with 4096 images a step, 0.6 with 256."""
     final_lr: float = 0.0048
     """Learning rate the cosine approaches."""
-    warmup_epochs: int = 10
-    """Epochs of linear warm-up."""
+    warmup_epochs: float = 10
+    """Epochs of linear warm-up; a preset's takes at most half of a shorter run."""
     start_lr: float = 0.3
     """Learning rate of the first step of the warm-up."""
     momentum: Expert[float] = 0.9
@@ -234,8 +240,11 @@ class RunConfig:
     precision: Precision = "auto"
     """`auto` is bfloat16 autocast on CUDA devices that have it, float32 elsewhere."""
     resume: Free[Literal["auto", "never"] | Path] = "auto"
-    """`auto` continues this run's newest complete checkpoint, `never` refuses to touch an existing run, a path
-    names the checkpoint folder to continue from."""
+    """`auto` continues this run's newest sound checkpoint and starts at step 0 where there was never one; `never`
+    starts at step 0 and refuses a run that could go on; a path names the checkpoint folder to continue from."""
+    init: Annotated[Path | None, PATH_OR_NONE] = None
+    """Begin a new run with these weights: a run folder, a checkpoint folder or a file. Every option may differ from
+    those they were trained with; parts of another size start fresh, and the start says which."""
     deterministic: Expert[bool] = False
     """Only deterministic CUDA kernels, for bit-for-bit comparisons; the CPU needs no flag."""
     data: DataConfig = field(default_factory=DataConfig)
@@ -248,8 +257,15 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         """Check what concerns two sections: the crops assigned must be large crops that exist."""
-        if not self.name or "/" in self.name or self.name.startswith("."):
+        if not self.name or "/" in self.name or self.name.startswith(".") or not self.name.isprintable():
             raise ConfigError("a run's name is a plain folder name", where="--name", found=repr(self.name))
+        if len(self.name.encode()) > _LONGEST_NAME:
+            raise ConfigError(
+                "too long for a folder",
+                where="--name",
+                found=f"{len(self.name.encode())} bytes, {self.name[:20]}...",
+                expected=f"{_LONGEST_NAME} or fewer",
+            )
         num_large = self.data.crops[0].num
         if not all(0 <= crop < num_large for crop in self.swav.assign_crops):
             raise ConfigError(

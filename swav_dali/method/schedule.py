@@ -8,7 +8,7 @@ from swav_dali.errors import ConfigError
 
 
 def learning_rates(
-    *, steps_per_epoch: int, epochs: int, warmup_epochs: int, start_lr: float, base_lr: float, final_lr: float
+    *, steps_per_epoch: int, epochs: int, warmup_epochs: float, start_lr: float, base_lr: float, final_lr: float
 ) -> list[float]:
     """Rates of steps 0 to steps_per_epoch x epochs - 1.
 
@@ -25,8 +25,9 @@ def learning_rates(
             found=warmup_epochs,
             expected=f"at most --optim.epochs {epochs}",
         )
-    warmup = np.linspace(start_lr, base_lr, steps_per_epoch * warmup_epochs)
-    num_cosine = steps_per_epoch * (epochs - warmup_epochs)
+    num_warmup = round(steps_per_epoch * warmup_epochs)
+    warmup = np.linspace(start_lr, base_lr, num_warmup)
+    num_cosine = steps_per_epoch * epochs - num_warmup
     cosine = np.cos(np.pi * np.arange(num_cosine) / max(num_cosine, 1))
     rates: list[float] = [*warmup.tolist(), *(final_lr + 0.5 * (base_lr - final_lr) * (1 + cosine)).tolist()]
     return rates

@@ -160,9 +160,9 @@ def rank_file(rank: int) -> str:
 def _is_place(meta: CheckpointMeta, epoch: int, rest: int) -> bool:
     """Whether `meta` counts `epoch` whole epochs and `rest` steps; all steps of one may have been counted as whole."""
     if epoch == 0:
-        return meta.step == rest and meta.epoch in (0, 1)
+        return meta.step == rest and meta.epoch in (0, min(rest, 1))
     per_epoch, left = divmod(meta.step - rest, epoch)
-    return left == 0 and per_epoch > 0 and meta.epoch == meta.step // per_epoch
+    return left == 0 and rest <= per_epoch and meta.epoch in (epoch, epoch + rest // per_epoch)
 
 
 def load_parts(folder: Path, name: str, meta: CheckpointMeta | None = None) -> dict[str, Any]:

@@ -14,6 +14,8 @@ from shards.host.atomic import write_whole
 from swav_dali.config.saved import differences, flatten
 from swav_dali.config.sections import RunConfig
 from swav_dali.errors import CheckpointError
+from swav_dali.run.checkpoint import find_checkpoints
+from swav_dali.watch.sinks.jsonl import read_lines
 
 
 def refuse_other_config(saved: dict[str, Any], present: dict[str, Any], *, where: Path, world_changed: bool) -> None:
@@ -49,6 +51,39 @@ def write_config(config: RunConfig, *, is_new: bool) -> str:
     except OSError as error:
         raise CheckpointError("the run folder cannot be written", where="--runs-dir", found=error) from error
     return run_id
+
+
+def way_on(config: RunConfig) -> str:
+    """What to run after the weights of `config` were lost: from the newest checkpoint, whose weights are finite."""
+    saved = find_checkpoints(config.folder / "checkpoints")
+    init = f" --init {saved[-1]}" if saved else ""
+    rate = f"--optim.base-lr {config.optim.base_lr / 2:g}"
+    return (
+        f"start another run: the same command with --name {config.name}-2{init} {rate}, or with a higher --swav.epsilon"
+    )
+
+
+def renumber_figures(folder: Path, *, epochs: int, old_steps: int, new_steps: int) -> None:
+    """Give the figures of whole epochs the step numbers of epochs of another length, and drop those of a broken one.
+
+    Args:
+        folder: the run folder.
+        epochs: whole epochs done, which keep their figures.
+        old_steps: steps of an epoch so far.
+        new_steps: steps of an epoch from now on.
+    """
+    path = folder / "metrics.jsonl"
+    kept: dict[tuple[int, bool], str] = {}
+    for line in read_lines(path):
+        try:
+            record = json.loads(line)
+            step, epoch = int(record["step"]), int(record["epoch"])
+        except (ValueError, KeyError, TypeError):
+            continue
+        if epoch <= epochs:
+            moved = round(step * new_steps / old_steps)
+            kept[moved, "loss" in record] = json.dumps({**record, "step": moved})
+    write_whole(path, "".join(line + "\n" for line in kept.values()).encode())
 
 
 def read_run_id(path: Path) -> str | None:

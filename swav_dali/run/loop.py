@@ -11,7 +11,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from pipelines.batch import MultiCropBatch
 from swav_dali.config.saved import flatten
-from swav_dali.errors import Stopped, TrainingError
+from swav_dali.errors import DivergenceError, Stopped
 from swav_dali.evaluate.probe import KnnProbe
 from swav_dali.method.step import StepResult, train_step
 from swav_dali.ranks.ddp import share_buffers
@@ -34,6 +34,7 @@ def fit(run: Run) -> None:
         while run.clock.step < run.plan.total_steps:
             _train_epoch(run)
             _end_epoch(run)
+        run.services.refuse_changed_shards(at_the_end=True)
 
 
 def _train_epoch(run: Run) -> None:
@@ -51,6 +52,7 @@ def _train_epoch(run: Run) -> None:
             culprit=result.culprit,
             step=run.clock.step,
         )
+        run.services.refuse_changed_shards()
         is_leaving = run.leaving.is_due(run.clock.step) and run.clock.step < run.plan.total_steps
         if run.plan.log_is_due(run.clock.step) or is_leaving:
             _log(run, result)
@@ -129,11 +131,7 @@ def _log(run: Run, result: StepResult) -> None:
 def _save(run: Run) -> None:
     run.services.guard.check()
     if not all_finite(run.parts.model.parameters()):
-        raise TrainingError(
-            "the weights are not finite, so no checkpoint is written",
-            where=f"step {run.clock.step}",
-            fix="lower --optim.base-lr or raise --swav.epsilon; the newest checkpoint is sound",
-        )
+        raise DivergenceError("the weights are not finite, so no checkpoint is written", where=f"step {run.clock.step}")
     with run.services.watch.paused(), run.services.watch.spans.host("checkpoint"):
         folder = save_checkpoint(
             run.config.folder / "checkpoints",

@@ -24,6 +24,7 @@ from swav_dali.run.checkpoint import Stateful
 from swav_dali.run.data_guard import DataGuard
 from swav_dali.run.plan import TrainPlan
 from swav_dali.run.random_state import RandomState
+from swav_dali.run.verify import ShardCheck
 from swav_dali.watch.watch import Watch
 
 
@@ -71,6 +72,12 @@ class Services:
     probe: KnnProbe | None
     watch: Watch
     guard: DataGuard = field(default_factory=DataGuard)
+    shard_check: ShardCheck | None = None
+
+    def refuse_changed_shards(self, *, at_the_end: bool = False) -> None:
+        """Raise ShardError if a shard has been found changed; at the end all that were to be compared have been."""
+        if self.shard_check is not None:
+            self.shard_check.finish() if at_the_end else self.shard_check.raise_if_changed()
 
     def shared(self) -> Mapping[str, Stateful]:
         """The probe's floors, measured once."""

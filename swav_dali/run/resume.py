@@ -6,10 +6,12 @@ and queue are kept, the interrupted epoch starts again, and the log says so. Any
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from swav_dali.method.queue import merge_queue_states
 from swav_dali.run.checkpoint import CheckpointMeta, load_parts, rank_file
+from swav_dali.run.folder import renumber_figures
 from swav_dali.run.parts import Run
 from swav_dali.watch.sinks.base import Event
 
@@ -24,9 +26,22 @@ def continue_run(run: Run, folder: Path, meta: CheckpointMeta) -> Event:
     for name, part in run.shared().items():
         if name in saved:  # a probe may be new: it measures its floors again
             part.load_state_dict(saved[name])
-    if meta.world_size == run.world.size:
-        return _restore_rank(run, folder)
-    return _restart_epoch(run, folder, meta)
+    is_same_world = meta.world_size == run.world.size
+    event = _restore_rank(run, folder) if is_same_world else _restart_epoch(run, folder, meta)
+    return replace(event, text=event.text + _longer(run, meta))
+
+
+def _longer(run: Run, meta: CheckpointMeta) -> str:
+    """What a larger --optim.epochs means for the rest of the run."""
+    old, new, done = meta.config.get("optim.epochs", run.plan.epochs), run.plan.epochs, run.clock.step
+    if old == new or done >= run.plan.total_steps:
+        return ""
+    rates = replace(run.plan, optim=replace(run.plan.optim, epochs=old)).learning_rates
+    had = f"where that of {old} had {rates[done]:.4g}" if done < len(rates) else f"and that of {old} had ended"
+    return (
+        f"; --optim.epochs {old} -> {new}: the rest of the run follows the learning rates of {new} epochs, "
+        f"{run.plan.learning_rates[done]:.4g} now {had}"
+    )
 
 
 def _restore_rank(run: Run, folder: Path) -> Event:
@@ -42,7 +57,12 @@ def _restart_epoch(run: Run, folder: Path, meta: CheckpointMeta) -> Event:
     if run.parts.queue is not None:
         run.parts.queue.load_state_dict(merge_queue_states([parts["queue"] for parts in saved], run.world))
     run.services.loader.start_epoch(meta.epoch)
+    place, old_step = saved[0]["loader"], run.clock.step
     run.clock.step = meta.epoch * run.plan.steps_per_epoch
+    if run.world.is_main:
+        done = place["epoch"]
+        old_steps = (old_step - place["step_in_epoch"]) // done if done else old_step
+        renumber_figures(run.config.folder, epochs=meta.epoch, old_steps=old_steps, new_steps=run.plan.steps_per_epoch)
     return Event(
         "resume",
         run.clock.step,

@@ -8,9 +8,11 @@ checkpoint is, and its figures are set aside.
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from swav_dali.config.length import adopt
 from swav_dali.config.saved import flatten
 from swav_dali.config.sections import RunConfig
 from swav_dali.errors import CheckpointError
@@ -45,8 +47,11 @@ class Start:
         return str(self.folder), self.is_new, self.notes
 
 
-def find_start(config: RunConfig, world: World) -> Start:
-    """The checkpoint that --resume names, or the beginning; collective.
+def find_start(config: RunConfig, world: World, given: Collection[str]) -> tuple[Start, RunConfig]:
+    """The checkpoint that --resume names, or the beginning, and the configuration to go on with; collective.
+
+    The configuration is `config`, but what follows the length of a run stays what it was when the run began, unless
+    the command line has `given` it.
 
     Raises:
         CheckpointError: --resume never on a run that can go on, no sound checkpoint where there were some, a path that
@@ -54,13 +59,15 @@ def find_start(config: RunConfig, world: World) -> Start:
     """
     folder, is_new, notes = from_main(_choose(config).told() if world.is_main else ("", True, []))
     start = Start(Path(folder), None if is_new else load_meta(Path(folder)), notes)
-    if start.meta is not None:
-        world_changed = start.meta.world_size != world.size
-        refuse_other_config(start.meta.config, flatten(config), where=start.folder, world_changed=world_changed)
-        if not world_changed:
-            refuse_other_dali(start.meta.versions, where=start.folder)
-        start.notes.extend(changed_versions(start.meta.versions))
-    return start
+    if start.meta is None:
+        return start, config
+    config = adopt(config, start.meta.config, given)
+    world_changed = start.meta.world_size != world.size
+    refuse_other_config(start.meta.config, flatten(config), where=start.folder, world_changed=world_changed)
+    if not world_changed:
+        refuse_other_dali(start.meta.versions, where=start.folder)
+    start.notes.extend(changed_versions(start.meta.versions))
+    return start, config
 
 
 def _choose(config: RunConfig) -> Start:

@@ -6,6 +6,7 @@ means.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from functools import partial
@@ -13,30 +14,26 @@ from functools import partial
 import torch
 
 from pipelines.batch import Loader
-from pipelines.config import resolve_crops_by
-from pipelines.loader import open_loader
 from pipelines.reading.decode_cost import decode_milliseconds
-from pipelines.synthetic import SyntheticLoader
-from shards.tars.shardset import ShardSet, load_shard_set
+from shards.tars.shardset import ShardSet
+from swav_dali.config.length import follow_steps, notes_on_length, warnings_on_length
 from swav_dali.config.saved import flatten
-from swav_dali.config.sections import RunConfig, SwavConfig
+from swav_dali.config.sections import RunConfig
+from swav_dali.errors import DivergenceError, TrainingError
 from swav_dali.evaluate.probe_data import open_probe
-from swav_dali.method.larc import Larc
-from swav_dali.method.queue import FeatureQueue
 from swav_dali.method.sound import tensor_names
-from swav_dali.model.net import SwavNet
 from swav_dali.ranks.abort import abort_together
 from swav_dali.ranks.bus_error import bus_errors_named
-from swav_dali.ranks.ddp import wrap
-from swav_dali.ranks.device import autocast_dtype, prepare_device
+from swav_dali.ranks.device import prepare_device
 from swav_dali.ranks.leaving import Leaving, leave_together
 from swav_dali.ranks.world import World, process_group
 from swav_dali.run.checkpoint import load_parts, rank_file
-from swav_dali.run.data_guard import DataGuard
-from swav_dali.run.folder import write_config
+from swav_dali.run.folder import way_on, write_config
+from swav_dali.run.init import begin_with
 from swav_dali.run.lock import hold_run
 from swav_dali.run.loop import fit
-from swav_dali.run.parts import ModelParts, Run, Services
+from swav_dali.run.make import check_shards, guard_shards, load_shards, make_parts, open_data
+from swav_dali.run.parts import Run, Services
 from swav_dali.run.plan import TrainPlan
 from swav_dali.run.resolve import resolve
 from swav_dali.run.resume import continue_run
@@ -50,10 +47,15 @@ from swav_dali.watch.skipped import SkippedSteps
 from swav_dali.watch.watch import PerImage, Watch
 
 
-def train(config: RunConfig) -> None:
+def train(config: RunConfig, *, given: Collection[str] = (), notes: Sequence[str] = ()) -> None:
     """Run `config` to its last epoch, from its newest checkpoint if it has one; a finished run says so and returns.
 
     Every rank of the launch calls this; see World.detect for how a rank knows itself.
+
+    Args:
+        config: what to train.
+        given: dotted keys that a person set and nothing may change; see swav_dali.config.length.
+        notes: said at the start, after the headline.
 
     Raises:
         UserError: of the subclass that says what cannot be used, before anything is trained.
@@ -68,26 +70,45 @@ def train(config: RunConfig) -> None:
         prepare_device(world.device, deterministic=config.deterministic)
         if world.is_main:
             stack.enter_context(hold_run(config.folder))
-        start = find_start(config, world)
-        run = _open_run(config, world, start, leaving, stack)
+        start, config = find_start(config, world, given)
+        start.notes.extend(notes)
+        run = _open_run(config, world, start, given, leaving, stack)
         if run is None:
             return
-        fit(run)
+        _fit(run)
         run.services.watch.event(Event("end", run.clock.step, summarize(config.folder)))
 
 
-def _open_run(config: RunConfig, world: World, start: Start, leaving: Leaving, stack: ExitStack) -> Run | None:
+def _fit(run: Run) -> None:
+    """Train; a run that diverged ends with the command that goes on from its last sound weights."""
+    try:
+        fit(run)
+    except DivergenceError as error:
+        raise TrainingError(
+            error.what, where=error.where, found=error.found, expected=error.expected, fix=way_on(run.config)
+        ) from error
+
+
+def _open_run(
+    config: RunConfig, world: World, start: Start, given: Collection[str], leaving: Leaving, stack: ExitStack
+) -> Run | None:
     """The run, ready for its next step; None if it has none left, which is said."""
     torch.manual_seed(config.seed)
-    shards = None if config.data.synthetic_images else _load_shards(config)
-    loader = stack.enter_context(closing(_open_loader(config, shards, world)))
+    shards = load_shards(config)
+    loader = stack.enter_context(closing(open_data(config, shards, world)))
     if _is_complete(config, start, loader):
         if world.is_main:
             say_complete(config.folder, start.folder)
         return None
+    config = _with_length(config, start, loader.steps_per_epoch, world, given)
     probe = None if shards is None else open_probe(shards, config.data, config.knn, world)
-    parts = _make_parts(config, world)
+    parts = make_parts(config, world)
+    if start.is_new and config.init is not None:
+        start.notes.append(begin_with(parts.model, config.init))
     skipped = SkippedSteps(config.optim.max_skipped_steps, tensor_names(parts.model))
+    shard_check = check_shards(config, shards, world)
+    if shard_check is not None:
+        stack.enter_context(closing(shard_check))
     run = Run(
         config=config,
         world=world,
@@ -104,7 +125,8 @@ def _open_run(config: RunConfig, world: World, start: Start, leaving: Leaving, s
             loader=loader,
             probe=probe,
             watch=_open_watch(config, shards, world, skipped),
-            guard=_guard(config, shards, world),
+            guard=guard_shards(config, shards, world),
+            shard_check=shard_check,
         ),
         versions=versions(),
         leaving=leaving,
@@ -120,11 +142,14 @@ def _open_run(config: RunConfig, world: World, start: Start, leaving: Leaving, s
     return run
 
 
-def _guard(config: RunConfig, shards: ShardSet | None, world: World) -> DataGuard:
-    """One rank of every machine looks at the shards; those that are read from elsewhere are not at their place."""
-    if shards is None or world.local_rank or config.data.loader.tars_at is not None:
-        return DataGuard()
-    return DataGuard(shards.shards)
+def _with_length(
+    config: RunConfig, start: Start, steps_per_epoch: int, world: World, given: Collection[str]
+) -> RunConfig:
+    """`config` for this number of steps; what is shortened or never comes to pass is among the notes."""
+    fitting = follow_steps(config, steps_per_epoch * config.optim.epochs, given) if start.is_new else config
+    start.notes.extend(notes_on_length(config, fitting))
+    start.notes.extend(warnings_on_length(fitting, steps_per_epoch=steps_per_epoch, num_ranks=world.size))
+    return fitting
 
 
 def _is_complete(config: RunConfig, start: Start, loader: Loader) -> bool:
@@ -143,78 +168,6 @@ def _open_watch(config: RunConfig, shards: ShardSet | None, world: World, skippe
         decode_ms = partial(decode_milliseconds, shards) if here else None
         per_image = replace(per_image, tar_bytes=tar_bytes, decode_ms=decode_ms)
     return Watch(world, skipped, config.folder, per_image, wants_headspace=config.log.headspace)
-
-
-def _load_shards(config: RunConfig) -> ShardSet:
-    return load_shard_set(config.data.train, tars_elsewhere=config.data.loader.tars_at is not None)
-
-
-def _make_parts(config: RunConfig, world: World) -> ModelParts:
-    model = _build_model(config).to(world.device)
-    optim = config.optim
-    return ModelParts(
-        model=model,
-        net=wrap(model, world, sync_bn=config.model.sync_bn),
-        optimizer=Larc(
-            model.parameters(),
-            lr=optim.base_lr,
-            momentum=optim.momentum,
-            weight_decay=optim.weight_decay,
-            trust_coefficient=optim.trust_coefficient,
-        ),
-        queue=_build_queue(config.swav, config, world),
-        autocast_dtype=autocast_dtype(config.precision, world.device),
-    )
-
-
-def _build_model(config: RunConfig) -> SwavNet:
-    chosen = config.model
-    model = SwavNet(
-        chosen.arch,
-        embedding_dim=chosen.embedding_dim,
-        hidden_dim=chosen.hidden_dim,
-        num_prototypes=chosen.num_prototypes,
-    )
-    return model.to(memory_format=torch.channels_last) if chosen.channels_last else model
-
-
-def _build_queue(swav: SwavConfig, config: RunConfig, world: World) -> FeatureQueue | None:
-    if swav.queue_length == 0:
-        return None
-    return FeatureQueue(
-        length=swav.queue_length,
-        num_assign=len(swav.assign_crops),
-        embedding_dim=config.model.embedding_dim,
-        batch_size=config.data.batch_size,
-        world_size=world.size,
-        device=world.device,
-    )
-
-
-def _open_loader(config: RunConfig, shards: ShardSet | None, world: World) -> Loader:
-    data = config.data
-    if shards is None:
-        return SyntheticLoader(
-            crops=data.crops,
-            batch_size=data.batch_size,
-            num_images=data.synthetic_images,
-            rank=world.rank,
-            world_size=world.size,
-            seed=config.seed,
-            device=world.device,
-        )
-    return open_loader(
-        shards,
-        crops=data.crops,
-        augment=data.augment,
-        crops_by=resolve_crops_by(data.crops_by, on_cuda=world.device.type == "cuda"),
-        batch_size=data.batch_size,
-        rank=world.rank,
-        world_size=world.size,
-        seed=config.seed,
-        device=world.device,
-        options=data.loader,
-    )
 
 
 def _open_sinks(run: Run, *, is_new: bool) -> list[Sink]:

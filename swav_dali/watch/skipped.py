@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from swav_dali.errors import TrainingError
+from swav_dali.errors import DivergenceError
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class SkippedSteps:
         step: int,
         steps: int,
     ) -> None:
-        """Raise TrainingError, alike on every rank, after too many steps without effect or without any other step.
+        """Raise DivergenceError, alike on every rank, after too many steps without effect or without any other step.
 
         Args:
             total: steps without effect since the start of the process.
@@ -46,10 +46,9 @@ class SkippedSteps:
         if bad:
             index, rank, culprit = min(bad, key=lambda entry: (entry[0], entry[2]))
             where += f", first step {step - steps + 1 + index}, rank {rank}, {self.tensor_names[culprit]}"
-        raise TrainingError(
+        raise DivergenceError(
             "a loss or gradient that is not finite; such steps changed nothing",
             where=where,
             found=f"{total} step(s), mean loss of the others {losses[0]}",
             expected=f"at most --optim.max-skipped-steps {self.allowed}, and others between them",
-            fix="lower --optim.base-lr or raise --swav.epsilon; the newest checkpoint is sound",
         )

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import pty
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from swav_dali.cli import parse
+from shards.errors import UserError
+from swav_dali.cli import given_keys, parse
+from swav_dali.config.options import known_flags
 from swav_dali.config.presets import load_preset, preset_lines
 from swav_dali.errors import ConfigError
 
@@ -48,8 +53,15 @@ def test_a_preset_s_validation_set_can_be_taken_away(word: str) -> None:
     ("arguments", "words"),
     [
         (["dmeo"], ["unknown preset", "'dmeo'", "did you mean demo?"]),
-        (["demo", "--optim.epoch", "3"], ["--optim.epoch", "--optim.epochs"]),
-        (["demo", "--optim.epochs", "many"], ["--optim.epochs", "many"]),
+        (["demo", "--optim.epoch", "3"], ["no such option", "--optim.epoch", "did you mean --optim.epochs?"]),
+        (["demo", "--epochs", "3"], ["--epochs", "did you mean --optim.epochs?"]),
+        (["demo", "--optim.epochs", "many"], ["--optim.epochs", "many", "a whole number"]),
+        (["demo", "--optim.epochs=many"], ["--optim.epochs", "many"]),
+        (["demo", "--optim.epochs"], ["--optim.epochs", "no value"]),
+        (["demo", "--log.wandb", "of"], ["--log.wandb", "found of", "auto|online|offline|off"]),
+        (["demo", "small"], ["small"]),
+        (["demo", "--name", "n" * 300], ["--name", "300 bytes", "200 or fewer"]),
+        (["demo", "--name", "a\nb"], ["--name", "plain folder name"]),
         (["demo", "--optim.warmup-epochs", "99"], ["--optim.warmup-epochs", "99", "--optim.epochs"]),
         (["demo", "--swav.assign-crops", "0", "5"], ["--swav.assign-crops", "(0, 5)", "0 to 1"]),
         (["demo", "--data.crops", "2x64@2-3"], ["--data.crops", "[2.0, 3.0]"]),
@@ -58,7 +70,7 @@ def test_a_preset_s_validation_set_can_be_taken_away(word: str) -> None:
     ],
 )
 def test_a_mistake_is_one_line_that_names_the_flag(arguments: list[str], words: list[str]) -> None:
-    with pytest.raises(ConfigError) as caught:
+    with pytest.raises(UserError) as caught:
         parse(arguments)
     line = str(caught.value)
     assert "\n" not in line
@@ -66,15 +78,91 @@ def test_a_mistake_is_one_line_that_names_the_flag(arguments: list[str], words: 
         assert word in line
 
 
-def test_help_lists_presets_and_examples_without_loading_torch() -> None:
+def test_the_short_help_has_under_60_options_each_with_its_value_and_the_long_one_has_all() -> None:
+    short, long = run("imagenet_256", "--help").stdout, run("imagenet_256", "--help-all").stdout
+    shown, known = (
+        [line.split()[0] for line in text.splitlines() if line.startswith("  --")] for text in (short, long)
+    )
+    assert len(shown) < 60
+    assert set(shown) < set(known)
+    assert {flag for flag in known_flags() if ".no-" not in flag and not flag.startswith("--no-")} - set(known) == {
+        "--data.on-error"
+    }
+    assert len(re.findall(r"\(default\s", short)) == len(shown)
+    assert re.search(r"\(default\s+3840\)", short)
+    assert "--optim.momentum" not in short
+    assert re.search(r"--optim.epochs N .*\(default\s+200;\s+may\s+grow\s+on\s+resume\)", long)
+
+
+def test_options_given_are_known_by_their_keys_whatever_their_form() -> None:
+    words = ["demo", "--optim.warmup-epochs=3", "--data.on-error", "skip", "--log.no-console", "--name", "x"]
+    assert given_keys(words) == {"optim.warmup_epochs", "data.loader.on_error", "log.console", "name"}
+
+
+def test_a_short_run_of_a_preset_is_not_refused_for_its_warm_up() -> None:
+    assert parse(["small", "--optim.epochs", "2"]).optim.warmup_epochs == 1
+    assert parse(["imagenet_4096", "--optim.epochs=5"]).optim.warmup_epochs == 2.5
+    assert parse(["demo", "--optim.epochs", "1"]).optim.warmup_epochs == 1
+    with pytest.raises(ConfigError, match=r"--optim\.warmup-epochs: .*found 3"):
+        parse(["small", "--optim.epochs", "2", "--optim.warmup-epochs", "3"])
+
+
+def on_a_terminal(*arguments: str) -> str:
+    """What train.py writes to a terminal of 60 columns."""
+    master, terminal = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "60"}
+    process = subprocess.Popen(
+        [sys.executable, "train.py", *arguments], cwd=ROOT, env=environment, stdout=terminal, stderr=terminal
+    )
+    os.close(terminal)
+    written = b""
+    while True:
+        try:
+            part = os.read(master, 4096)
+        except OSError:  # the other end is closed
+            break
+        if not part:
+            break
+        written += part
+    os.close(master)
+    assert process.wait() == 2
+    return written.decode()
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("--optim.epoch", "3"), ("--optim.epochs", "many"), ("--optim.warmup-epochs", "99")]
+)
+def test_on_a_terminal_too_a_mistake_is_one_plain_line(option: str, value: str) -> None:
+    said = on_a_terminal("demo", option, value)
+    assert "\x1b" not in said
+    assert not set(said) & set("│╭╮╰╯─")
+    assert len(said.splitlines()) == 1
+    assert said.startswith("error: ")
+    assert option in said
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["demo", "--optim.epoch", "3"], ["nothing"], ["demo", "--data.train", "no/such"], ["--resume", "no"]],
+)
+def test_help_and_mistakes_are_answered_before_torch_and_dali_are_imported(arguments: list[str]) -> None:
+    probe = (
+        "import sys, contextlib\n"
+        "import swav_dali.cli as cli\n"
+        f"sys.argv[1:] = {arguments!r}\n"
+        "with contextlib.suppress(ValueError):\n    cli.main()\n"
+        "assert not {'torch', 'nvidia', 'wandb'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", probe], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_help_lists_presets_and_examples() -> None:
     done = run("--help")
     assert done.returncode == 0
     assert all(name in done.stdout for name in PRESETS)
     assert "examples:" in done.stdout
-    probe = (
-        "import sys; sys.argv[1:] = ['--help']; import swav_dali.cli as c; c.main(); assert 'torch' not in sys.modules"
-    )
-    assert subprocess.run([sys.executable, "-c", probe], cwd=ROOT, capture_output=True, check=False).returncode == 0
+    assert "exit codes:" in done.stdout
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from swav_dali.config.presets import load_preset
 from swav_dali.config.saved import flatten
 from swav_dali.config.sections import RunConfig
 from swav_dali.errors import CheckpointError
-from swav_dali.run.folder import read_run_id, refuse_other_config, write_config
+from swav_dali.run.folder import read_run_id, refuse_other_config, renumber_figures, way_on, write_config
 
 
 def refuse(new: RunConfig, *, world_changed: bool = False) -> None:
@@ -73,3 +74,37 @@ def test_the_run_id_stays_over_a_resume_and_is_new_for_a_new_run(tmp_path: Path)
     first = write_config(config, is_new=True)
     assert write_config(config, is_new=False) == first == read_run_id(config.folder / "config.json")
     assert write_config(config, is_new=True) != first
+
+
+def figures(folder: Path) -> list[tuple[int, int]]:
+    lines = (folder / "metrics.jsonl").read_text().splitlines()
+    return [(record["epoch"], record["step"]) for record in map(json.loads, lines)]
+
+
+@pytest.mark.parametrize(("old", "new"), [(5, 10), (10, 5), (4, 6), (6, 4), (5, 5)])
+def test_with_epochs_of_another_length_no_figure_keeps_a_number_of_the_old_ones(
+    tmp_path: Path, old: int, new: int
+) -> None:
+    rows = [{"step": step, "epoch": -(-step // old), "loss": 1.0} for step in range(3 * old - 1)]
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows) + '{"step": 3}\n{cut')
+    renumber_figures(tmp_path, epochs=2, old_steps=old, new_steps=new)
+    found = figures(tmp_path)
+    assert max(epoch for epoch, _ in found) == 2
+    assert all(step <= epoch * new and step >= (epoch - 1) * new for epoch, step in found)
+    assert (1, new) in found
+    assert (2, 2 * new) in found
+    steps = [step for _, step in found]
+    assert steps == sorted(set(steps))
+
+
+def test_a_first_epoch_that_starts_again_keeps_what_was_before_it(tmp_path: Path) -> None:
+    rows = [{"step": 0, "epoch": 0, "knn_top1": 0.1}, {"step": 3, "epoch": 1, "loss": 1.0}]
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    renumber_figures(tmp_path, epochs=0, old_steps=3, new_steps=7)
+    assert figures(tmp_path) == [(0, 0)]
+
+
+def test_the_way_on_after_lost_weights_is_a_command_that_begins_with_the_newest_checkpoint(tmp_path: Path) -> None:
+    config = replace(load_preset("demo"), runs_dir=tmp_path)
+    assert "--name demo-2 --optim.base-lr 0.75" in way_on(config)
+    assert "--init" not in way_on(config)

@@ -74,7 +74,7 @@ def flip(path: Path) -> None:
 
 
 def find(config: RunConfig, world: World = ONE) -> Start:
-    return find_start(config, world)
+    return find_start(config, world, given=())[0]
 
 
 def test_a_new_name_begins_at_step_0_and_says_nothing(config: RunConfig) -> None:
