@@ -95,11 +95,11 @@ def warm(arguments: Sequence[str]) -> None:
 
     import swav_dali.cli
     from swav_dali.ranks.world import World
-    from swav_dali.run import trainer
+    from swav_dali.run import make, resolve
 
     world = World(rank=0, size=1, local_rank=0, device=torch.device("cpu"))
-    config = trainer.resolve(swav_dali.cli.parse(arguments), world)
-    stream = trainer._open_loader(config, trainer._load_shards(config), world)._stream
+    config = resolve.resolve(swav_dali.cli.parse(arguments), world)
+    stream = make.open_data(config, make.load_shards(config), world)._stream
     stream._plan.build(None, None)
 
 
