@@ -40,9 +40,8 @@ drill: env  ## 300 trials of what can happen to a run, into docs/drill.md; goes 
 drill-short: env  ## one trial of each cheap kind, two minutes
 	$(BIN)/python -m tests.drill --short --again
 
-gpu-check: env  ## on a machine with a GPU: the gpu tests and the bench, into gpu-check.json
-	$(BIN)/python -m shards demo data/demo
-	$(BIN)/python -m pipelines gpu-check data/demo/train --json gpu-check.json
+gpu-check:  ## on a machine with a GPU: all figures into gpu-check.json; needs no network, goes on where it was killed
+	$(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON)) -m pipelines gpu-check --json gpu-check.json
 
 clean:  ## remove the environment, demo data and demo run
 	rm -rf $(VENV) data/demo runs/demo

@@ -107,7 +107,7 @@ class DaliLoader(EpochPosition):
         super().__init__(steps_per_epoch=steps_per_epoch(**sizes), batch_size=layout.batch_size)
         self._dropped = native_batches(**sizes) - self._steps
         self._dtype: torch.dtype = getattr(torch, layout.plan.precision)
-        self._stage = _open_stage(layout.plan, layout.device) if layout.plan.crops_by == "gpu" else None
+        self._stage = open_stage(layout.plan, layout.device) if layout.plan.crops_by == "gpu" else None
         self._first_epoch = 0
         self._stream = self._new_stream(None)
         self._num_replaced = 0
@@ -233,7 +233,7 @@ class DaliLoader(EpochPosition):
         }
 
 
-def _open_stage(plan: CropPlan, device: torch.device) -> Callable[[Any, Sequence[Any]], tuple[Tensor, ...]]:
+def open_stage(plan: CropPlan, device: torch.device) -> Callable[[Any, Sequence[Any]], tuple[Tensor, ...]]:
     """What makes the crops behind the graph, on torch's stream."""
     from pipelines.crops.stage.stage import CropStage  # imports Triton, which a machine without a GPU may not have
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import count
 from typing import Any
@@ -11,8 +11,8 @@ import torch
 from nvidia.dali.pipeline import Pipeline
 
 from pipelines.config import Augmentation, CropGroup, CropsBy, LoaderOptions
-from pipelines.graph import decode
-from pipelines.loader import DaliLoader, open_loader
+from pipelines.graph import CropPlan, dali_device, decode, device_id, training_pipeline
+from pipelines.loader import DaliLoader, open_loader, open_stage
 from pipelines.reading.reader import plan_reading, read
 from pipelines.streaming.stream import Stream
 from shards.tars.shardset import ShardSet
@@ -60,6 +60,27 @@ class PartStage:
         self._stream.close()
 
 
+class CropsAlone:
+    """The crops of one batch, made again and again by the stage behind the graph."""
+
+    def __init__(self, stream: Stream, make: Callable[[Any, Sequence[Any]], Any]) -> None:
+        """Take one batch's pictures and parameters from `stream`, whose life this takes over."""
+        self._stream, self._make = stream, make
+        self._pictures, *self._parameters, _, _ = stream.run()
+
+    def run(self) -> int:
+        self._make(self._pictures, self._parameters)
+        if self._stream.device.type == "cuda":
+            torch.cuda.current_stream(self._stream.device).synchronize()
+        return len(self._parameters[0])
+
+    def workers(self) -> Sequence[int]:
+        return ()
+
+    def close(self) -> None:
+        self._stream.close()
+
+
 def _forever(loader: DaliLoader) -> Any:
     for _ in count():
         yield from loader
@@ -74,7 +95,7 @@ def open_part(
     pipeline = Pipeline(
         batch_size=batch_size,
         num_threads=options.threads,
-        device_id=device.index if is_cuda else None,
+        device_id=device_id(device),
         seed=1,
         prefetch_queue_depth=options.prefetch,
     )
@@ -83,6 +104,28 @@ def open_part(
         first = decode(encoded, "gpu" if is_cuda else "cpu", options) if decodes else encoded
         pipeline.set_outputs(first, digits, source)
     return PartStage(Stream(pipeline, device), batch_size)
+
+
+def open_crops_alone(
+    shards: ShardSet,
+    *,
+    crops: tuple[CropGroup, ...],
+    augment: Augmentation,
+    batch_size: int,
+    device: torch.device,
+    options: LoaderOptions,
+) -> CropsAlone:
+    """The stage behind the graph, `--data.crops-by gpu`, without reading and decoding."""
+    plan = CropPlan(crops=crops, augment=augment, crops_by="gpu", device=dali_device(device), options=options)
+    pipeline = training_pipeline(
+        plan_reading(shards, rank=0, world_size=1, seed=1, shuffle_seed=1, options=options),
+        plan,
+        batch_size=batch_size,
+        seed=1,
+        threads=options.threads,
+        device_id=device_id(device),
+    )
+    return CropsAlone(Stream(pipeline, device), open_stage(plan, device))
 
 
 def open_full(
