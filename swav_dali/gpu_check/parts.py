@@ -10,15 +10,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from swav_dali.config.sections import SwavConfig
 from swav_dali.gpu_check.loading import device_of, wait
 from swav_dali.gpu_check.setting import Setting
 from swav_dali.method.codes import assign_codes
 from swav_dali.method.larc import Larc
 from swav_dali.method.loss import swapped_loss
-from swav_dali.method.queue import FeatureQueue
 from swav_dali.model.net import SwavNet
 
-_DIM, _EPSILON, _ROUNDS, _ASSIGN = 128, 0.05, 3, (0, 1)
+_DIM, _SWAV = 128, SwavConfig()
 
 
 def parts(setting: Setting) -> dict[str, float]:
@@ -52,23 +52,15 @@ def _codes_and_loss(setting: Setting, batch: int, length: int) -> dict[str, floa
     crops = sum(group.num for group in setting.crops)
     embeddings = _unit(setting, crops, batch, _DIM)
     prototypes = _unit(setting, setting.num_prototypes, _DIM).requires_grad_()
-    queue = _full_queue(setting, embeddings, length) if length else None
+    queued = embeddings[:2].repeat(1, length // batch, 1) if length else None
 
     def codes() -> Tensor:
-        return assign_codes(
-            embeddings,
-            (embeddings @ prototypes.T).detach(),
-            prototypes.detach(),
-            queue=queue,
-            assign_crops=_ASSIGN,
-            epsilon=_EPSILON,
-            iterations=_ROUNDS,
-        )
+        return assign_codes((embeddings @ prototypes.T).detach(), prototypes.detach(), queued=queued, swav=_SWAV)
 
     kept = codes()
 
     def loss() -> None:
-        swapped_loss(embeddings @ prototypes.T, kept, _ASSIGN, 0.1).backward()
+        swapped_loss(embeddings @ prototypes.T, kept, _SWAV.assign_crops, _SWAV.temperature).backward()
 
     name = f"batch {batch}, queue {length}" if length else f"batch {batch}"
     return {f"codes, {name}": milliseconds(setting, codes), f"loss, {name}": milliseconds(setting, loss)}
@@ -76,11 +68,3 @@ def _codes_and_loss(setting: Setting, batch: int, length: int) -> dict[str, floa
 
 def _unit(setting: Setting, *shape: int) -> Tensor:
     return functional.normalize(torch.randn(*shape, device=device_of(setting)), dim=-1)
-
-
-def _full_queue(setting: Setting, embeddings: Tensor, length: int) -> FeatureQueue:
-    batch, device = embeddings.shape[1], device_of(setting)
-    queue = FeatureQueue(length=length, num_assign=2, embedding_dim=_DIM, batch_size=batch, world_size=1, device=device)
-    while not queue.is_full:
-        queue.push(embeddings[:2])
-    return queue

@@ -12,10 +12,11 @@ import torch
 from torch import Tensor
 
 from pipelines.config import CropsBy
+from swav_dali.config.sections import SwavConfig
 from swav_dali.gpu_check.loading import device_of, endless, open_one, pixels, wait
 from swav_dali.gpu_check.setting import Setting
 from swav_dali.method.larc import Larc
-from swav_dali.method.step import StepOptions, train_step
+from swav_dali.method.step import train_step
 from swav_dali.model.net import SwavNet
 from swav_dali.ranks.device import prepare_device
 
@@ -48,18 +49,19 @@ def build(setting: Setting, *, deterministic: bool = False) -> tuple[SwavNet, St
     net = SwavNet(setting.arch, num_prototypes=setting.num_prototypes)
     net = net.to(memory_format=torch.channels_last).to(device)
     optimizer = Larc(net.parameters(), lr=0.1)
-    options = StepOptions(temperature=0.1, epsilon=0.05, sinkhorn_iterations=3, assign_crops=(0, 1))
+    swav = SwavConfig()
     dtype = torch.bfloat16 if setting.device == "cuda" else None
 
     def step(groups: Sequence[Tensor]) -> Any:
         return train_step(
             net,
             groups,
+            model=net,
             optimizer=optimizer,
             queue=None,
             learning_rate=0.1,
             freeze_prototypes=False,
-            options=options,
+            swav=swav,
             autocast_dtype=dtype,
         )
 

@@ -24,8 +24,8 @@ def compiled(setting: Setting) -> dict[str, Any]:
     net = _net(setting)
     groups = [group.flatten(0, 1) for group in noise(setting, setting.batches["big"])]
     backend = "eager" if setting.tiny else "inductor"  # no compiler where the list is only rehearsed
-    faster: Any = torch.compile(net.backbone, backend=backend)
-    eager = milliseconds(setting, lambda: _forward_backward(setting, net.backbone, groups))
+    faster: Any = torch.compile(net.trunk, backend=backend)
+    eager = milliseconds(setting, lambda: _forward_backward(setting, net.trunk, groups))
     ours = milliseconds(setting, lambda: _forward_backward(setting, faster, groups))
     return {"eager": eager, "compiled": ours, "backend": backend}
 
@@ -34,16 +34,14 @@ def batch_norms(setting: Setting) -> dict[str, Any]:
     """BatchNorm, and SyncBatchNorm's own kernels and collectives over a group of one rank."""
     net = _net(setting)
     groups = [group.flatten(0, 1) for group in noise(setting, setting.batches["small"])]
-    found: dict[str, Any] = {
-        "BatchNorm": milliseconds(setting, lambda: _forward_backward(setting, net.backbone, groups))
-    }
+    found: dict[str, Any] = {"BatchNorm": milliseconds(setting, lambda: _forward_backward(setting, net.trunk, groups))}
     if setting.device == "cpu":
         return {**found, "SyncBatchNorm": "torch has none for CPUs"}
     with tempfile.NamedTemporaryFile() as store:
         dist.init_process_group("nccl", init_method=f"file://{store.name}.group", rank=0, world_size=1)
         try:
             synced = _synced(net)
-            found["SyncBatchNorm"] = milliseconds(setting, lambda: _forward_backward(setting, synced.backbone, groups))
+            found["SyncBatchNorm"] = milliseconds(setting, lambda: _forward_backward(setting, synced.trunk, groups))
         finally:
             dist.destroy_process_group()
     return found

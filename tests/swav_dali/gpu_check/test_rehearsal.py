@@ -53,7 +53,7 @@ def test_a_killed_rehearsal_goes_on_and_finds_every_figure(tmp_path: Path) -> No
     kept = kill_after(out, figures=chance.randint(2, 5), pause=chance.uniform(0, 2))
     assert kept
     process = start(out)
-    printed, complaints = process.communicate(timeout=400)
+    printed, complaints = process.communicate(timeout=900)
     assert process.returncode == 0, complaints
     assert "going on with" in printed
     figures = found(out)

@@ -44,7 +44,10 @@ def test_rates_are_said_as_a_share_of_synthetic_input_with_waits_and_memory(reco
 
 
 def test_the_choice_names_its_price(record: Record) -> None:
-    expected = "Choose --data.crops-by gpu here. At 1580 images/s gpu takes 2.0 % of the device's time and 0.8 cores; cpu takes 6.3 cores."
+    expected = (
+        "Choose --data.crops-by gpu here. At 1580 images/s gpu takes 2.0 % of the device's time and 0.8 cores; "
+        "cpu takes 6.3 cores."
+    )
     assert expected in sentences(record)
 
 
