@@ -10,11 +10,12 @@ import sys
 from shards.commands.os_errors import say_os_errors
 from shards.errors import run_command
 
-COMMANDS = ("build", "index", "demo", "check", "info", "stage", "bench")
+COMMANDS = ("build", "fetch", "index", "demo", "check", "info", "stage", "bench")
 EXAMPLES = """\
 examples:
   python -m shards demo data/demo            draw a small labelled set, to try the trainer with
   python -m shards build pets/ data/pets     pictures to shards
+  python -m shards fetch hf://datasets/timm/imagenet-1k-wds data/imagenet
   python -m shards check data/pets --full    is it sound
   python -m shards info data/pets            what is there
   python -m shards bench pets/               how fast it is here

@@ -56,7 +56,7 @@ def index_splits(root: Path, splits: Groups, executor: Executor, rules: IndexRul
     """Index the tars of a folder and write a manifest per split. A folder that is refused stays as it is.
 
     Args:
-        root: where the tars lie.
+        root: where the tars lie, or else in the folder of their split.
         splits: the tars by split; a set without one has the key "" and its manifest in `root`.
         executor: runs a task per tar.
         rules: how tars are read.
@@ -71,7 +71,8 @@ def index_splits(root: Path, splits: Groups, executor: Executor, rules: IndexRul
         try:
             return _index(root, splits, executor, rules)
         finally:
-            remove_temporaries(root, "*.idx")
+            for folder in {tar.parent for tars in splits.values() for tar in tars}:
+                remove_temporaries(folder, "*.idx")
 
 
 def _index(root: Path, splits: Groups, executor: Executor, rules: IndexRules) -> list[IndexedSet]:
@@ -80,7 +81,7 @@ def _index(root: Path, splits: Groups, executor: Executor, rules: IndexRules) ->
     indexed = {split: [next(results) for _ in group] for split, group in splits.items()}
     classes = _classes(root, indexed, rules)
     manifests = {split: _manifest(root, found, classes, rules, executor) for split, found in indexed.items()}
-    if any(splits):
+    if any(tar.parent == root for tar in tars) and any(splits):
         _forget_mixed_set(root, tars)
     return [_publish(root, split, indexed[split], manifest) for split, manifest in manifests.items()]
 
@@ -90,7 +91,7 @@ def _publish(root: Path, split: str, indexed: list[IndexedTar], manifest: Manife
     folder = root / split
     folder.mkdir(exist_ok=True)
     (folder / MANIFEST_NAME).unlink(missing_ok=True)  # before the indices that it describes change
-    if split:
+    if any(result.tar.parent != folder for result in indexed):
         _link(folder, [result.tar for result in indexed])
     for result in indexed:
         pending_index(result.tar).replace(folder / f"{result.tar.stem}.idx")

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -33,6 +32,7 @@ FIRST_NAMES = 3
 
 Note = Callable[[str], None]
 Groups = dict[str, tuple[Path, ...]]
+Info = dict[str, tuple[str, ...]]  # file names by split
 
 
 def tars_in(folder: Path, include: str | None) -> tuple[Path, ...]:
@@ -61,20 +61,33 @@ def split_tars(folder: Path, tars: tuple[Path, ...], *, is_chosen: bool, note: N
         ShardError: some tars are of a split and others of none.
     """
     info = read_info(folder)
-    names = {Path(name).name: split for split, files in info.items() for name in files if "/" not in name}
-    splits = [names.get(tar.name) for tar in tars] if names else [split_of(tar.stem) for tar in tars]
-    known = {split for split in splits if split is not None}
-    if not known:
-        return {"": tars}
-    if stray := [tar.name for tar, split in zip(tars, splits, strict=True) if split is None]:
-        found = f"{_some(stray)} beside tars of {' and '.join(sorted(known))}"
-        raise ShardError("tars of more than one set", where=folder, found=found, fix=INCLUDE_FIX)
-    if names and not is_chosen:
+    if info and not is_chosen:
         _note_missing(folder, info, {tar.name for tar in tars}, note)
-    groups = defaultdict[str, list[Path]](list)
-    for tar, split in zip(tars, splits, strict=True):
-        groups[str(split)].append(tar)
-    return {name: tuple(group) for name, group in _in_order(groups)} if len(groups) > 1 else {"": tars}
+    groups = split_names([tar.name for tar in tars], info, where=folder)
+    return {split: tuple(folder / name for name in names) for split, names in groups.items()}
+
+
+def split_names(names: Sequence[str], info: Info, *, where: object) -> dict[str, tuple[str, ...]]:
+    """The names of tars by split; those of a single one have the key "".
+
+    Args:
+        names: of files, which may have folders in front.
+        info: what `_info.json` says, if anything.
+        where: the place that an error names.
+
+    Raises:
+        ShardError: some are of a split and others of none.
+    """
+    listed = {name: split for split, files in info.items() for name in files}
+    is_listed = any(name in listed for name in names)
+    splits = {name: listed.get(name) if is_listed else split_of(name.removesuffix(".tar")) for name in names}
+    known = sorted({split for split in splits.values() if split is not None}, key=_place_of)
+    if known and (stray := [name for name, split in splits.items() if split is None]):
+        found = f"{_some(stray)} beside tars of {' and '.join(known)}"
+        raise ShardError("tars of more than one set", where=where, found=found, fix=INCLUDE_FIX)
+    if len(known) < 2:
+        return {"": tuple(names)}
+    return {split: tuple(name for name in names if splits[name] == split) for split in known}
 
 
 def split_of(stem: str) -> str | None:
@@ -83,7 +96,7 @@ def split_of(stem: str) -> str | None:
     return found.pop() if len(found) == 1 else None
 
 
-def read_info(folder: Path) -> dict[str, tuple[str, ...]]:
+def read_info(folder: Path) -> Info:
     """File names by split as timm's `_info.json` lists them, by our names for splits; empty where there is none.
 
     Raises:
@@ -93,7 +106,7 @@ def read_info(folder: Path) -> dict[str, tuple[str, ...]]:
     return {} if path is None else parse_info(path.read_bytes(), where=path)
 
 
-def parse_info(content: bytes, *, where: object) -> dict[str, tuple[str, ...]]:
+def parse_info(content: bytes, *, where: object) -> Info:
     """See `read_info`; JSON of any other kind gives nothing."""
     try:
         fields: Any = json.loads(content)
@@ -107,6 +120,8 @@ def parse_info(content: bytes, *, where: object) -> dict[str, tuple[str, ...]]:
         files = split.get("filenames") if isinstance(split, dict) else None
         if isinstance(files, list) and files:
             ours = SPLIT_WORDS.get(str(name).lower(), str(name))
+            if not re.fullmatch(r"\w[\w.-]*", ours):  # it becomes a folder's
+                raise ShardError("a split whose name is none for a folder", where=where, found=repr(name))
             if ours in splits:
                 raise ShardError("names a split twice", where=where, found=f"{name}, taken for {ours}")
             splits[ours] = tuple(str(file) for file in files)
@@ -124,9 +139,9 @@ def _note_missing(folder: Path, info: dict[str, tuple[str, ...]], there: set[str
             )
 
 
-def _in_order(groups: dict[str, list[Path]]) -> Iterable[tuple[str, list[Path]]]:
+def _place_of(split: str) -> tuple[int, str]:
     order = (TRAIN, VALIDATION, TEST)
-    return sorted(groups.items(), key=lambda item: (order.index(item[0]) if item[0] in order else len(order), item[0]))
+    return (order.index(split) if split in order else len(order), split)
 
 
 def _some(names: list[str]) -> str:
