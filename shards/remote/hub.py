@@ -153,7 +153,7 @@ def _rest(dataset: HubDataset, file: HubFile, start: int) -> Iterator[bytes]:
             return
         try:
             with _get(dataset, file, start) as response:
-                for chunk in response.iter_bytes():  # as they arrive: pieces of one size would be lost with the connection
+                for chunk in response.iter_bytes():  # as they arrive, so that a break loses none
                     start += len(chunk)
                     yield chunk
         except httpx.TransportError:
