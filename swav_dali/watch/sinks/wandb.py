@@ -32,34 +32,30 @@ class WandbSink:
 
         Args:
             folder: the run folder; offline data goes to its wandb/.
-            mode: auto | online | offline.
+            mode: online | offline.
             project: wandb project.
             name: display name.
             run_id: id that stays the same over resumes.
             config: the resolved configuration, flattened or nested.
 
         Raises:
-            TrainingError: wandb cannot start, for instance online without a login.
+            TrainingError: online without a login. A server that does not answer is no error: the run is offline then.
         """
-        os.environ.setdefault(
-            "WANDB_ERROR_REPORTING", "false"
-        )  # its own statistics hold a run's end up for 15 s offline
+        # or its own statistics hold the end of a run up for 15 s where there is no network
+        os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
         start = partial(_start, folder, project=project, name=name, run_id=run_id, config=dict(config))
         self._notice = ""
+        if mode == "online" and not login_is_found():
+            raise TrainingError(
+                "wandb has no login", where="--log.wandb", found=mode, fix="log in, or use offline | off"
+            )
         try:
-            if mode == "offline" or (mode == "auto" and not login_is_found()):
-                self._run = start(is_online=False)
-            else:
-                self._run = _start_online(start)
+            self._run = start(is_online=False) if mode == "offline" else _start_online(start)
         except (wandb.Error, OSError) as error:
-            if mode != "auto":
-                fix = "log in, or use offline | off"
-                raise TrainingError(
-                    f"wandb cannot start: {_one_line(error)}", where="--log.wandb", found=mode, fix=fix
-                ) from error
             wandb.teardown()  # or the run's id is still in use
             self._run = start(is_online=False)
-            self._notice = f"wandb is offline for this start, upload it later with wandb sync: {_one_line(error)}"
+            why = " ".join(str(error).split())
+            self._notice = f"wandb is offline for this start, upload it later with wandb sync: {why}"
         for key, figure in BY_KEY.items():
             axis = None if key in BY_NAME and figure.group == "Place" else grouped_name(figure.axis)
             self._run.define_metric(grouped_name(key), step_metric=axis)
@@ -106,10 +102,6 @@ def _start(folder: Path, *, project: str, name: str, run_id: str, config: dict[s
         config=config,
         settings=wandb.Settings(silent=True, console="off", init_timeout=INIT_SECONDS, finish_timeout=FINISH_SECONDS),
     )
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
 
 
 @contextlib.contextmanager

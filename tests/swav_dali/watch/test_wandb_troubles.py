@@ -45,7 +45,7 @@ def test_with_a_key_but_no_server_the_run_is_offline_within_seconds_and_says_so(
     if is_silent:
         server.listen()
     began = time.monotonic()
-    group = SinkGroup([open_sink(tmp_path, "auto")])
+    group = SinkGroup([open_sink(tmp_path, "online")])
     assert time.monotonic() - began < 30  # wandb itself: 90
     with pytest.warns(UserWarning, match="wandb is offline for this start, .*127.0.0.1.* does not answer"):
         group.event(Event("start", 0, "hello"))
@@ -54,15 +54,16 @@ def test_with_a_key_but_no_server_the_run_is_offline_within_seconds_and_says_so(
     assert list(tmp_path.glob("wandb/offline-run-*/*.wandb"))
 
 
-def test_online_asked_for_and_not_to_be_had_is_an_error_within_seconds(tmp_path: Path, server: socket.socket) -> None:
-    with pytest.raises(TrainingError, match=r"--log\.wandb: wandb cannot start: .* does not answer.*offline"):
+def test_online_without_a_login_is_a_mistake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sink_module, "login_is_found", lambda: False)
+    with pytest.raises(TrainingError, match=r"--log\.wandb: wandb has no login, found online; log in, or use offline"):
         open_sink(tmp_path, "online")
 
 
 def test_the_key_is_in_no_file_and_no_word(
     tmp_path: Path, server: socket.socket, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    with SinkGroup([open_sink(tmp_path, "auto")]) as group:
+    with SinkGroup([open_sink(tmp_path, "online")]) as group:
         with pytest.warns(UserWarning, match="offline") as said:
             group.event(Event("start", 0, "hello"))
         group.record(RECORD)
