@@ -15,9 +15,15 @@ _ROUND = tl.constexpr(8388608.0)  # adding and taking it away rounds a small flo
 
 
 @kernel
-def _reflect(index: tl.tensor, SIZE: tl.constexpr) -> tl.tensor:
-    """`index` mirrored at both borders, which are not doubled."""
-    return SIZE - 1 - tl.abs(SIZE - 1 - tl.abs(index))
+def _before(index: tl.tensor, distance: tl.tensor) -> tl.tensor:
+    """The index `distance` before, mirrored at the first, which is not doubled; a radius is less than SIZE."""
+    return tl.abs(index - distance)
+
+
+@kernel
+def _behind(index: tl.tensor, distance: tl.tensor, SIZE: tl.constexpr) -> tl.tensor:
+    """The index `distance` behind, mirrored at the last."""
+    return SIZE - 1 - tl.abs(SIZE - 1 - index - distance)
 
 
 @kernel
@@ -46,12 +52,11 @@ def blur_down(
     byte = tl.program_id(1) % across * WIDE + tl.arange(0, WIDE)[None, :]
     inside = (y < SIZE) & (byte < 3 * SIZE)
     base, weights = crop.to(tl.int64) * (3 * SIZE * SIZE), gauss + (first + crop) * REACH
-    column = levels + base + tl.minimum(byte, 3 * SIZE - 1)
-    line = tl.minimum(y, SIZE - 1)
-    total = tl.load(column + line * (3 * SIZE)).to(tl.float32) * tl.load(weights)
+    column, line = levels + base + byte, tl.minimum(y, SIZE - 1)
+    total = tl.load(column + line * (3 * SIZE), mask=inside, other=0).to(tl.float32) * tl.load(weights)
     for k in range(1, radius + 1):
-        above = tl.load(column + _reflect(line - k, SIZE) * (3 * SIZE)).to(tl.int32)
-        below = tl.load(column + _reflect(line + k, SIZE) * (3 * SIZE)).to(tl.int32)
+        above = tl.load(column + _before(line, k) * (3 * SIZE), mask=inside, other=0).to(tl.int32)
+        below = tl.load(column + _behind(line, k, SIZE) * (3 * SIZE), mask=inside, other=0).to(tl.int32)
         total += (above + below).to(tl.float32) * tl.load(weights + k)
     tl.store(tall + base + y * (3 * SIZE) + byte, total, mask=inside)
 
@@ -89,9 +94,9 @@ def finish(
     if radius > 0:
         value = tl.load(tall + line + x * 3 + channel) * tl.load(weights)
         for k in range(1, radius + 1):
-            before = tl.load(tall + line + _reflect(x - k, SIZE) * 3 + channel)
-            after = tl.load(tall + line + _reflect(x + k, SIZE) * 3 + channel)
-            value += (before + after) * tl.load(weights + k)
+            left = tl.load(tall + line + _before(x, k) * 3 + channel)
+            right = tl.load(tall + line + _behind(x, k, SIZE) * 3 + channel)
+            value += (left + right) * tl.load(weights + k)
         value = (value + _ROUND) - _ROUND
     else:
         value = tl.load(levels + line + x * 3 + channel).to(tl.float32)

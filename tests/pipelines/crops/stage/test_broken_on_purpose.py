@@ -30,7 +30,7 @@ FAULTS = {
     "hue backwards": Change("color", "6.0 * (turn - tl.floor(turn))", "6.0 * (tl.ceil(turn) - turn)"),
     "hue rounded": Change("color", "tl.floor((most - chroma", "tl.floor(0.5 + (most - chroma"),
     "blur doubles the border": Change(
-        "blur", "SIZE - 1 - tl.abs(SIZE - 1 - tl.abs(index))", "tl.maximum(index, 0) % SIZE"
+        "blur", "return tl.abs(index - distance)", "return tl.maximum(index - distance, 0)"
     ),
     "blur cut": Change("blur", "(value + _ROUND) - _ROUND", "tl.floor(value)"),
     "solarized from 0": Change("blur", "tl.minimum(value, 255.0 - value)", "255.0 - value"),
