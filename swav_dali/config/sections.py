@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 from pipelines.config import IMAGENET_CROPS, Augmentation, CropsBy, LoaderOptions
 from pipelines.recipes import CROPS_WORD, Crops
 from pipelines.tags import Expert, Free, MayGrow, PerRank
+from swav_dali.config.health import HealthConfig
 from swav_dali.config.words import PATH_OR_NONE
 from swav_dali.errors import ConfigError
 
@@ -254,6 +255,7 @@ class RunConfig:
     checkpoint: Free[CheckpointConfig] = field(default_factory=CheckpointConfig)
     log: Free[LogConfig] = field(default_factory=LogConfig)
     knn: Free[KnnConfig] = field(default_factory=KnnConfig)
+    health: Free[HealthConfig] = field(default_factory=HealthConfig)
 
     def __post_init__(self) -> None:
         """Check what concerns two sections: the crops assigned must be large crops that exist."""

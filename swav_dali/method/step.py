@@ -56,6 +56,7 @@ class StepResult:
         embeddings: (crops, batch, dim), unit rows.
         scores: (crops, batch, prototypes), cosines.
         codes: (assigned, batch, prototypes), rows sum to 1.
+        grad_norm: L2 norm of all gradients together, averaged over the ranks, scalar.
         culprit: what was not finite, so that the step changed nothing; see swav_dali.method.sound.culprit.
     """
 
@@ -63,6 +64,7 @@ class StepResult:
     embeddings: Tensor
     scores: Tensor
     codes: Tensor
+    grad_norm: Tensor
     culprit: Tensor
 
 
@@ -110,6 +112,7 @@ def train_step(
         embeddings=forward.embeddings,
         scores=forward.scores,
         codes=forward.codes,
+        grad_norm=norms.norm(),
         culprit=culprit(forward.embeddings, forward.loss.detach(), norms),
     )
     is_skipped = result.culprit != SOUND

@@ -19,7 +19,7 @@ from swav_dali.run.checkpoint import prune_checkpoints, save_checkpoint
 from swav_dali.run.parts import Run
 from swav_dali.run.random_state import RandomState
 from swav_dali.watch.headspace import measure_headspace
-from swav_dali.watch.health import all_finite, health
+from swav_dali.watch.health import all_finite
 from swav_dali.watch.record import Local
 from swav_dali.watch.sinks.base import Event
 
@@ -45,17 +45,11 @@ def _train_epoch(run: Run) -> None:
             _measure_headspace(run, batch)
         result = _step(run, batch)
         run.clock.step += 1
-        watch.step(
-            result.loss,
-            images=loader.batch_size,
-            replaced=batch.replaced,
-            culprit=result.culprit,
-            step=run.clock.step,
-        )
+        watch.step(result, images=loader.batch_size, replaced=batch.replaced, step=run.clock.step)
         run.services.refuse_changed_shards()
         is_leaving = run.leaving.is_due(run.clock.step) and run.clock.step < run.plan.total_steps
         if run.plan.log_is_due(run.clock.step) or is_leaving:
-            _log(run, result)
+            _log(run)
         if run.plan.step_checkpoint_is_due(run.clock.step) or is_leaving:
             _save(run)
         if is_leaving:
@@ -118,12 +112,12 @@ def _measure_floors(run: Run, probe: KnnProbe) -> None:
         run.services.watch.record({**_place(run), **start, **probe.floors})
 
 
-def _log(run: Run, result: StepResult) -> None:
+def _log(run: Run) -> None:
     watch = run.services.watch
     window = watch.close_window()
     run.clock.seconds += window.seconds
     with watch.spans.host("log"):
-        gauges = health(result.embeddings, result.codes)
+        gauges = watch.health.figures(run.parts.model.prototypes.weight)
         figures = {**_place(run), **_settings(run), **_left(run, window.seconds_per_step), **gauges}
         watch.log(window, step=run.clock.step, figures=figures)
 
@@ -174,6 +168,8 @@ def _settings(run: Run) -> Local:
         "ln_k": run.parts.model.ln_num_prototypes,
         "lr": run.plan.learning_rates[run.clock.step - 1],
         "queue_in_use": int(queue is not None and queue.is_full),
+        "queue_fill": 0.0 if queue is None else queue.num_filled / queue.embeddings.shape[1],
+        "queue_age_steps": 0 if queue is None else queue.num_filled // run.services.loader.batch_size,
     }
 
 

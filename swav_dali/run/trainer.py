@@ -167,7 +167,14 @@ def _open_watch(config: RunConfig, shards: ShardSet | None, world: World, skippe
         here = config.data.loader.tars_at is None
         decode_ms = partial(decode_milliseconds, shards) if here else None
         per_image = replace(per_image, tar_bytes=tar_bytes, decode_ms=decode_ms)
-    return Watch(world, skipped, config.folder, per_image, wants_headspace=config.log.headspace)
+    return Watch(
+        world,
+        skipped,
+        config.folder,
+        per_image,
+        wants_headspace=config.log.headspace,
+        stops_on_collapse=config.health.on_collapse == "stop",
+    )
 
 
 def _open_sinks(run: Run, *, is_new: bool) -> list[Sink]:

@@ -6,19 +6,22 @@ import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from torch import Tensor
 
+from swav_dali.errors import TrainingError
 from swav_dali.ranks.world import World
 from swav_dali.watch.gather import gather
 from swav_dali.watch.headspace import Headspace
+from swav_dali.watch.health import Health
 from swav_dali.watch.machine import Machine, peak_tflops
 from swav_dali.watch.meter import Meter, Window
 from swav_dali.watch.record import SPANS, Gathered, Local, combine
 from swav_dali.watch.sinks.base import Event, SinkGroup
 from swav_dali.watch.skipped import SkippedSteps
 from swav_dali.watch.spans import Spans
+from swav_dali.watch.symptoms import Record, Symptoms
 from swav_dali.watch.verdict import find_straggler, judge
 
 REQUEST = "measure-headspace"
@@ -42,15 +45,43 @@ class PerImage:
     decode_ms: Callable[[], float] | None = None
 
 
+class StepOutcome(Protocol):
+    """What a step leaves behind, on the device; see swav_dali.method.step.StepResult."""
+
+    @property
+    def loss(self) -> Tensor: ...
+
+    @property
+    def embeddings(self) -> Tensor: ...
+
+    @property
+    def codes(self) -> Tensor: ...
+
+    @property
+    def grad_norm(self) -> Tensor: ...
+
+    @property
+    def culprit(self) -> Tensor: ...
+
+
 class Watch:
     """Every rank has one; only rank 0's has sinks, which are opened once the run knows whether it continues."""
 
     def __init__(
-        self, world: World, skipped: SkippedSteps, folder: Path, per_image: PerImage, *, wants_headspace: bool
+        self,
+        world: World,
+        skipped: SkippedSteps,
+        folder: Path,
+        per_image: PerImage,
+        *,
+        wants_headspace: bool,
+        stops_on_collapse: bool,
     ) -> None:
         """Watch this rank of `world`, whose run folder may hold requests; `skipped` judges steps without effect."""
         self._world, self._skipped, self._folder, self._per_image = world, skipped, folder, per_image
         self._meter = Meter()
+        self._symptoms, self._stops_on_collapse = Symptoms(), stops_on_collapse
+        self.health = Health()
         self._machine = Machine(world.device)
         self._is_first = True
         self._bound = ""
@@ -82,9 +113,10 @@ class Watch:
         text = f"headspace: {headspace.images_per_second:.0f} images/s when data costs nothing"
         self.event(Event("headspace", step, text))
 
-    def step(self, loss: Tensor, *, images: int, replaced: tuple[str, ...], culprit: Tensor, step: int) -> None:
-        """Count a step; see Meter.update. `replaced` are the names of pictures that others stood in for."""
-        self._meter.update(loss, images, culprit=culprit, replaced=len(replaced))
+    def step(self, done: StepOutcome, *, images: int, replaced: tuple[str, ...], step: int) -> None:
+        """Count a step of this rank's `images`; `replaced` are the names of pictures that others stood in for."""
+        self._meter.update(done.loss, images, culprit=done.culprit, replaced=len(replaced))
+        self.health.update(done.embeddings, done.codes, done.grad_norm, is_sound=done.culprit < 0)
         for name in replaced:
             self.event(Event("warning", step, f"cannot be decoded, another stands in: {name}"))
         self.spans.end_step()
@@ -102,7 +134,7 @@ class Watch:
             figures: of the run and of its last step, declared in swav_dali.watch.record.
 
         Raises:
-            TrainingError: too many steps without effect, on every rank alike.
+            TrainingError: too many steps without effect, or a collapse that is to stop the run; on every rank alike.
         """
         machine = self._machine.figures(images=window.images)
         local = {**figures, **window.figures, **self._rates(window), **self._times(window), **machine}
@@ -114,7 +146,9 @@ class Watch:
             step=step,
             steps=window.steps,
         )
-        self.sinks.record({**combine(gathered), **self._compared(gathered)})
+        record = combine(gathered)
+        self.sinks.record({**record, **self._compared(gathered)})
+        self._tell_symptoms(record, step)
         if not self._is_first:  # its first batch waited for the pipeline to start
             self._judge(gathered, step)
         self._is_first = False
@@ -175,6 +209,16 @@ class Watch:
         if straggler is not None:
             compared |= {"straggler_score": straggler.score, "slowest_rank": straggler.rank}
         return compared
+
+    def _tell_symptoms(self, record: Record, step: int) -> None:
+        for symptom in self._symptoms.see(record):
+            self.event(Event("health", step, str(symptom)))
+            if symptom.is_collapse and self._stops_on_collapse:
+                raise TrainingError(
+                    f"the model has collapsed: {symptom.text}",
+                    where=f"step {step}, --health.on-collapse stop",
+                    fix=f"start another run with {symptom.remedy}; an earlier checkpoint may be sound",
+                )
 
     def _judge(self, gathered: Gathered, step: int) -> None:
         if not self._world.is_main:

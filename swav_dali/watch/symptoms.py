@@ -1,0 +1,135 @@
+"""Symptoms of a training that goes wrong, recognised in the last records as they were described by those who had them.
+
+Pure: every rank sees the same records and comes to the same answer. The cases are issues of the reference (swav #12,
+#56, #69, #88, #118) and the papers on partial prototype collapse (arXiv 2410.14060, 2510.20108).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+
+Record = Mapping[str, float]
+WINDOW = 12
+"""Records that are remembered."""
+STUCK_RECORDS = 8
+"""So many records without progress at ln K are no coincidence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Symptom:
+    """Something that is wrong with the model.
+
+    Attributes:
+        name: what it is called.
+        text: the figures that say so.
+        remedy: what to try first.
+        is_collapse: whether going on is a waste, see --health.on-collapse.
+    """
+
+    name: str
+    text: str
+    remedy: str
+    is_collapse: bool = False
+
+    def __str__(self) -> str:
+        """The line a person reads."""
+        return f"{self.name}: {self.text}; try {self.remedy}"
+
+
+class Symptoms:
+    """Watches the records of a run."""
+
+    def __init__(self) -> None:
+        """Healthy until shown otherwise."""
+        self._records: deque[Record] = deque(maxlen=WINDOW)
+        self._present: set[str] = set()
+
+    def see(self, record: Record) -> list[Symptom]:
+        """Take one record and return the symptoms that were not there in the last; a step back in time forgets."""
+        if "loss" not in record:
+            return []
+        if self._records and record["step"] <= self._records[-1]["step"]:
+            self._records.clear()
+        self._records.append(record)
+        found = [symptom for check in _CHECKS if (symptom := check(self._records)) is not None]
+        new = [symptom for symptom in found if symptom.name not in self._present]
+        self._present = {symptom.name for symptom in found}
+        return new
+
+
+def _collapse(records: deque[Record]) -> Symptom | None:
+    """All embeddings in one place: nothing tells images apart, and the codes say so."""
+    last = records[-1]
+    if last["embedding_spread"] >= 0.1 and last["code_entropy"] < 0.99 * last["ln_k"]:
+        return None
+    entropy = f"code entropy {last['code_entropy']:.3f} of ln K {last['ln_k']:.3f}"
+    text = f"embedding spread {last['embedding_spread']:.3f}, {entropy}"
+    return Symptom("collapse", text, "a lower --optim.base-lr, or a smaller --swav.epsilon", is_collapse=True)
+
+
+def _divergence(records: deque[Record]) -> Symptom | None:
+    last = records[-1]
+    best = min(record["loss"] for record in records)
+    if last["loss"] < best + 0.25 * last["ln_k"] or last["loss"] < records[-2]["loss"]:
+        return None
+    text = f"loss {last['loss']:.3f} after {best:.3f}"
+    return Symptom("divergence", text, "a lower --optim.base-lr, or more --optim.warmup-epochs")
+
+
+def _stuck(records: deque[Record]) -> Symptom | None:
+    """At or above ln K and not falling; a model that has collapsed is told as that."""
+    recent = list(records)[-STUCK_RECORDS:]
+    if len(recent) < STUCK_RECORDS or _collapse(records) is not None:
+        return None
+    ln_k, losses = recent[-1]["ln_k"], [record["loss"] for record in recent]
+    half = STUCK_RECORDS // 2
+    fell = sum(losses[:half]) / half - sum(losses[half:]) / half
+    if min(losses) < 0.98 * ln_k or fell > 0.01 * ln_k:
+        return None
+    text = f"loss {losses[-1]:.4f} with ln K {ln_k:.4f}, no lower for {STUCK_RECORDS} records"
+    remedy = "a lower --optim.base-lr, a longer --swav.freeze-prototypes-steps, or fewer --model.num-prototypes"
+    return Symptom("stuck at ln K", text, remedy)
+
+
+def _queue_too_early(records: deque[Record]) -> Symptom | None:
+    """The loss jumps when the queue comes into use, and stays up."""
+    started = next((i for i, (a, b) in enumerate(pairwise(records), 1) if b["queue_in_use"] > a["queue_in_use"]), None)
+    if started is None:
+        return None
+    before = min(record["loss"] for record in list(records)[:started])
+    since = list(records)[started:]
+    if records[-1]["loss"] < before + 0.05 * records[-1]["ln_k"] or since[-1]["loss"] < since[0]["loss"]:
+        return None
+    text = f"loss {before:.3f} before the queue came into use, {records[-1]['loss']:.3f} since"
+    return Symptom(
+        "queue started too early", text, "a later --swav.queue-start-epoch, or a shorter --swav.queue-length"
+    )
+
+
+def _partial_collapse(records: deque[Record]) -> Symptom | None:
+    last = records[-1]
+    if last["duplicate_prototypes"] < 0.2:
+        return None
+    text = f"{last['duplicate_prototypes']:.0%} of the prototypes repeat another one (cosine above 0.99)"
+    return Symptom("partial prototype collapse", text, "fewer --model.num-prototypes, or a longer --swav.queue-length")
+
+
+def _skipped(records: deque[Record]) -> Symptom | None:
+    if len(records) < 2 or records[-1]["steps_skipped"] <= records[-2]["steps_skipped"]:
+        return None
+    count = records[-1]["steps_skipped"] - records[-2]["steps_skipped"]
+    text = f"{count:.0f} step(s) since the last record were not finite"
+    return Symptom("not finite", text, "a lower --optim.base-lr, or a larger --swav.epsilon")
+
+
+_CHECKS: tuple[Callable[[deque[Record]], Symptom | None], ...] = (
+    _collapse,
+    _divergence,
+    _stuck,
+    _queue_too_early,
+    _partial_collapse,
+    _skipped,
+)
