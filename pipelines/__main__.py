@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from pipelines.commands import bench, gpu_check, show
+from pipelines.commands import bench, decode_check, gpu_check, show
 from shards.errors import run_command
 
 EXAMPLES = """\
@@ -25,7 +25,7 @@ def main() -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (bench, show, gpu_check):
+    for command in (bench, show, gpu_check, decode_check):
         command.add_parser(subparsers)
     args = parser.parse_args()
     return int(args.run(args))

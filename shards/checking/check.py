@@ -74,6 +74,7 @@ def check(plan: CheckPlan, executor: Executor, *, on_tar: Callable[[Path], None]
     )  # an index in place numbers its samples, whatever their keys
     keys += _duplicate_keys(reports)
     result.facts.append(_composition(reports))
+    result.facts += _decoder_facts(reports)
     advice = result.problems if plan.manifest is None else result.facts  # our index names the pictures as they are
     advice += _suffix_advice(reports)
     labels = np.concatenate([report.labels for report in reports]) if reports else np.empty(0, dtype=np.int32)
@@ -130,6 +131,14 @@ def _duplicate_keys(reports: Sequence[TarReport]) -> Iterator[str]:
         places = f"apart in {tars[0].name}" if len(tars) == 1 else f"in {' and '.join(tar.name for tar in tars[:2])}"
         key = find_key(tars[0], int(repeated[0]))
         yield f"{len(repeated):,} of {len(values):,} keys occur more than once, such as {key} {places}"
+
+
+def _decoder_facts(reports: Sequence[TarReport]) -> Iterator[str]:
+    """Who looked at pictures that are no JPEGs; nothing where there are none."""
+    if num_asked := sum(report.num_asked for report in reports):
+        name = next((report.decoder for report in reports if report.decoder), None)
+        who = f"decoded by {name} as well" if name else "not tried with DALI, which is not installed here"
+        yield f"{num_asked:,} pictures are no JPEGs: {who}"
 
 
 def _composition(reports: Sequence[TarReport]) -> str:

@@ -14,29 +14,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from shards.checking.check_pictures import picture_problems
+from shards.checking.second_opinion import second_opinion
 from shards.errors import ShardError
 from shards.host.files import opened, sha256_of_file
-from shards.pictures.inspect import inspect
-from shards.pictures.troubles import Trouble
 from shards.sources.listing import UNLABELLED
-from shards.sources.tar_samples import LABEL, TEXT_LABELS, TarSample, is_picture_suffix, samples_of
+from shards.sources.tar_samples import LABEL, TEXT_LABELS, TarSample, samples_of
 from shards.tars.compressed import UNPACK, compression_of
 from shards.tars.index import IndexMember, parse_index
 from shards.tars.scan import TarMember, scan_tar
 from shards.tars.ustar import BLOCK
-
-FATAL = frozenset(
-    {
-        Trouble.EMPTY,
-        Trouble.NOT_AN_IMAGE,
-        Trouble.TRUNCATED,
-        Trouble.CORRUPT,
-        Trouble.UNSUPPORTED,
-        Trouble.UNUSUAL,
-        Trouble.TOO_LARGE,
-    }
-)
-MOST_PIXELS = 1 << 29  # with more DALI would not be given it
 
 FIRST_PROBLEMS = 20
 HIGHEST_LABEL = np.iinfo(np.int32).max
@@ -69,6 +56,8 @@ class TarReport:
         keys: (samples,) 64-bit digests of the keys.
         labels: (samples,) UNLABELLED where there is none, UNREADABLE where it is no number.
         is_pax: whether it starts with a PAX header.
+        num_asked: pictures that the decoder itself was to look at.
+        decoder: its name, None where it is absent.
         has_dots: whether a key has a dot, behind which other readers look for the suffix.
     """
 
@@ -79,6 +68,8 @@ class TarReport:
     labels: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, dtype=np.int32))
     is_pax: bool = False
     has_dots: bool = False
+    num_asked: int = 0
+    decoder: str | None = None
 
 
 def check_tar(task: TarCheck) -> TarReport:
@@ -119,7 +110,10 @@ def _look_through(report: TarReport, descriptor: int, task: TarCheck) -> None:
             report.problems.append(f"{task.idx.name}: {count}, and DALI reads what it names")
     _look_at_samples(report, descriptor, samples)
     if task.full:
-        report.problems += _picture_problems(descriptor, samples)
+        opinion = second_opinion()
+        problems, report.num_asked = picture_problems(descriptor, samples, opinion)
+        report.problems += problems
+        report.decoder = opinion.name
         report.problems += _checksum_problem(task) if is_whole else []
 
 
@@ -196,17 +190,6 @@ def _entry_problems(entry: list[IndexMember], members: dict[int, tuple[str, TarM
             problems.append(f"no member starts at byte {part.offset}, where {part.name} should be")
         elif (part.suffix not in (suffix, plain) and not is_label) or member.size != part.size:
             problems.append(f"{part.name} is .{suffix} of {member.size} bytes, not .{part.suffix} of {part.size}")
-    return problems
-
-
-def _picture_problems(descriptor: int, samples: list[TarSample]) -> list[str]:
-    problems = []
-    for key, parts in samples:
-        for suffix, member in parts:
-            if is_picture_suffix(suffix):
-                content = os.pread(descriptor, member.size, member.offset)
-                findings = inspect(content, member.name, max_pixels=MOST_PIXELS).findings
-                problems += [f"{key}: {f.trouble}: {f.detail}" for f in findings if f.trouble in FATAL]
     return problems
 
 
