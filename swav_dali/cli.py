@@ -11,8 +11,10 @@ import io
 import itertools
 import os
 import re
+import signal
 import sys
 from collections.abc import Iterator, Sequence
+from typing import NoReturn
 
 import tyro
 
@@ -22,7 +24,7 @@ from swav_dali.config.options import Option, help_text, known_flags
 from swav_dali.config.paths import look_at_paths
 from swav_dali.config.presets import load_preset, preset_lines
 from swav_dali.config.sections import RunConfig
-from swav_dali.errors import ConfigError
+from swav_dali.errors import ConfigError, Stopped
 
 _USAGE = """Pretrain with SwAV.
 
@@ -61,10 +63,32 @@ def main() -> int:
     notes += notes_on_length(preset, follow_epochs(preset, config.optim.epochs, given))
     if config.log.console and _is_first_rank():
         print(f"run {config.folder}: starting torch and DALI", flush=True)
-    from swav_dali.run.trainer import train
+    try:
+        with _leaving_while_importing():
+            from swav_dali.run.trainer import train
 
-    train(config, given=given, notes=notes)
+            train(config, given=given, notes=notes)
+    except Stopped as stop:
+        print(stop, file=sys.stderr)
+        return Stopped.EXIT_CODE
     return 0
+
+
+@contextlib.contextmanager
+def _leaving_while_importing() -> Iterator[None]:
+    """SIGTERM and SIGUSR1 are answered with a line from the first second; `train` takes over once it runs."""
+
+    def leave(number: int, _frame: object) -> NoReturn:
+        raise Stopped(f"{signal.Signals(number).name} before the first step: nothing to save")
+
+    for number in (signal.SIGTERM, signal.SIGUSR1):
+        signal.signal(number, leave)
+    try:
+        yield
+    except Stopped:
+        for number in (signal.SIGTERM, signal.SIGUSR1):  # torchrun sends one more on its way out
+            signal.signal(number, signal.SIG_IGN)
+        raise
 
 
 def parse(arguments: Sequence[str]) -> RunConfig:

@@ -1,0 +1,30 @@
+"""The command line leaves with its own exit code when it is asked to, also before torch is imported."""
+
+from __future__ import annotations
+
+import signal
+import sys
+
+import pytest
+
+from swav_dali import cli
+from swav_dali.errors import Stopped
+
+
+def test_a_signal_before_the_first_step_is_one_line_and_exit_code_75(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import swav_dali.run.trainer
+
+    def train(*_: object, **__: object) -> None:
+        signal.raise_signal(signal.SIGUSR1)
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGUSR1)}
+    monkeypatch.setattr(swav_dali.run.trainer, "train", train)
+    monkeypatch.setattr(sys, "argv", ["train.py", "demo", "--data.synthetic-images", "64", "--log.no-console"])
+    try:
+        assert cli.main() == Stopped.EXIT_CODE == 75
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert capsys.readouterr().err == "SIGUSR1 before the first step: nothing to save\n"
