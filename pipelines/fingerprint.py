@@ -34,18 +34,22 @@ def refuse_other(theirs: Fingerprint, ours: Fingerprint, *, free: Collection[str
         free: keys that may differ.
     """
     saved = {**_before(), **_in_words_of_today(theirs)}
-    differing = [
-        f"{key} {saved.get(key)} -> {ours.get(key)}"
-        for key in sorted(ours.keys() | saved.keys())
-        if key not in free and saved.get(key) != ours.get(key)
-    ]
+    keys = sorted(ours.keys() | saved.keys())
+    differing = [key for key in keys if key not in free and saved.get(key) != ours.get(key)]
     if differing:
+        whose = "other shards" if differing == ["shards"] else "another pipeline"
         raise LoaderStateError(
-            "the saved data position belongs to another pipeline",
+            f"the saved data position belongs to {whose}",
             where="loader state",
-            found="; ".join(differing),
+            found="; ".join(f"{key} {_short(saved.get(key))} -> {_short(ours.get(key))}" for key in differing),
             fix="restore the old setting, or start another run with --name",
         )
+
+
+def _short(value: object) -> str:
+    """A value for a person: of a checksum its first digits."""
+    text = str(value)
+    return text if len(text) != 64 else f"{text[:12]}..."
 
 
 def _before() -> Fingerprint:

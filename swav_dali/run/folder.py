@@ -74,13 +74,9 @@ def renumber_figures(folder: Path, *, epochs: int, old_steps: int, new_steps: in
     """
     path = folder / "metrics.jsonl"
     kept: dict[tuple[int, bool], str] = {}
-    for line in read_lines(path):
-        try:
-            record = json.loads(line)
-            step, epoch = int(record["step"]), int(record["epoch"])
-        except (ValueError, KeyError, TypeError):
-            continue
-        if epoch <= epochs:
+    for record in map(json.loads, read_lines(path)):
+        step, epoch = record.get("step"), record.get("epoch")
+        if isinstance(step, int) and isinstance(epoch, int) and epoch <= epochs:
             moved = round(step * new_steps / old_steps)
             kept[moved, "loss" in record] = json.dumps({**record, "step": moved})
     write_whole(path, "".join(line + "\n" for line in kept.values()).encode())

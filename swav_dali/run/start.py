@@ -30,11 +30,13 @@ class Start:
     Attributes:
         folder: the checkpoint to continue from, or the run folder.
         meta: the checkpoint's meta.json; None to begin at step 0.
-        notes: what a person should know about this choice.
+        warnings: what a person should not miss about this choice.
+        notes: what else is said at the start.
     """
 
     folder: Path
     meta: CheckpointMeta | None = None
+    warnings: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -44,7 +46,7 @@ class Start:
 
     def told(self) -> tuple[str, bool, list[str]]:
         """This choice in words, for the other ranks."""
-        return str(self.folder), self.is_new, self.notes
+        return str(self.folder), self.is_new, self.warnings
 
 
 def find_start(config: RunConfig, world: World, given: Collection[str]) -> tuple[Start, RunConfig]:
@@ -57,8 +59,8 @@ def find_start(config: RunConfig, world: World, given: Collection[str]) -> tuple
         CheckpointError: --resume never on a run that can go on, no sound checkpoint where there were some, a path that
             is no checkpoint, other options, or another DALI where the same bits are promised.
     """
-    folder, is_new, notes = from_main(_choose(config).told() if world.is_main else ("", True, []))
-    start = Start(Path(folder), None if is_new else load_meta(Path(folder)), notes)
+    folder, is_new, warnings = from_main(_choose(config).told() if world.is_main else ("", True, []))
+    start = Start(Path(folder), None if is_new else load_meta(Path(folder)), warnings)
     if start.meta is None:
         return start, config
     config = adopt(config, start.meta.config, given)
@@ -66,7 +68,7 @@ def find_start(config: RunConfig, world: World, given: Collection[str]) -> tuple
     refuse_other_config(start.meta.config, flatten(config), where=start.folder, world_changed=world_changed)
     if not world_changed:
         refuse_other_dali(start.meta.versions, where=start.folder)
-    start.notes.extend(changed_versions(start.meta.versions))
+    start.warnings.extend(changed_versions(start.meta.versions))
     return start, config
 
 
@@ -103,7 +105,7 @@ def _start_at_the_beginning(config: RunConfig, damaged: list[str]) -> Start:
         )
     why = "as --resume never asks" if had_checkpoints else "it was stopped before its first checkpoint"
     said = f"starting over, {why}; its figures up to step {last_step or 0} are now in metrics.old.jsonl"
-    return Start(config.folder, notes=[*damaged, said])
+    return Start(config.folder, warnings=[*damaged, said])
 
 
 def set_old_figures_aside(folder: Path) -> None:
@@ -115,27 +117,14 @@ def set_old_figures_aside(folder: Path) -> None:
 
 def _last_step(folder: Path) -> int | None:
     """The last step with figures, or None for a run that has none."""
-    steps = [record.get("step") for record in _objects(folder / "metrics.jsonl")]
+    steps = [json.loads(line).get("step") for line in read_lines(folder / "metrics.jsonl")]
     return max((step for step in steps if isinstance(step, int)), default=None)
 
 
 def _ever_saved(folder: Path) -> bool:
     """Whether a checkpoint was written since the run last started at step 0."""
     saved = False
-    for event in _objects(folder / "events.jsonl"):
+    for event in map(json.loads, read_lines(folder / "events.jsonl")):
         is_beginning = event.get("kind") == "start" and event.get("step") == 0
         saved = event.get("kind") == "checkpoint" or (saved and not is_beginning)
     return saved
-
-
-def _objects(path: Path) -> list[dict[str, object]]:
-    """The lines of a JSONL file that hold an object; damaged ones say nothing about a checkpoint."""
-    found = []
-    for line in read_lines(path):
-        try:
-            item = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(item, dict):
-            found.append(item)
-    return found

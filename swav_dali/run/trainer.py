@@ -135,8 +135,10 @@ def _open_run(
     watch = run.services.watch
     watch.sinks = stack.enter_context(SinkGroup(_open_sinks(run, is_new=start.is_new)))
     watch.event(Event("start", run.clock.step, _headline(run, shards)))
-    for note in start.notes:
-        watch.event(Event("warning", run.clock.step, note))
+    for text in start.notes:
+        watch.event(Event("start", run.clock.step, text))
+    for text in start.warnings:
+        watch.event(Event("warning", run.clock.step, text))
     if resumed is not None:
         watch.event(resumed)
     return run
@@ -148,7 +150,7 @@ def _with_length(
     """`config` for this number of steps; what is shortened or never comes to pass is among the notes."""
     fitting = follow_steps(config, steps_per_epoch * config.optim.epochs, given) if start.is_new else config
     start.notes.extend(notes_on_length(config, fitting))
-    start.notes.extend(warnings_on_length(fitting, steps_per_epoch=steps_per_epoch, num_ranks=world.size))
+    start.warnings.extend(warnings_on_length(fitting, steps_per_epoch=steps_per_epoch, num_ranks=world.size))
     return fitting
 
 

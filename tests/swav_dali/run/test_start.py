@@ -79,7 +79,7 @@ def find(config: RunConfig, world: World = ONE) -> Start:
 
 def test_a_new_name_begins_at_step_0_and_says_nothing(config: RunConfig) -> None:
     start = find(config)
-    assert (start.is_new, start.notes) == (True, [])
+    assert (start.is_new, start.warnings) == (True, [])
 
 
 @pytest.mark.parametrize("name", ["shared.pt", "rank-00000.pt"])
@@ -88,9 +88,9 @@ def test_one_flipped_bit_in_the_newest_is_said_and_the_one_before_is_used(config
     flip(newest / name)
     start = find(config)
     assert start.folder == older
-    assert len(start.notes) == 1
-    assert start.notes[0].startswith("skipped step-00000020: ")
-    assert "bytes differ" in start.notes[0]
+    assert len(start.warnings) == 1
+    assert start.warnings[0].startswith("skipped step-00000020: ")
+    assert "bytes differ" in start.warnings[0]
 
 
 @pytest.mark.parametrize(
@@ -104,13 +104,13 @@ def test_an_edited_meta_file_is_not_believed(config: RunConfig, edit: dict[str, 
     path.write_text(json.dumps({**json.loads(path.read_text()), **edit}))
     start = find(config)
     assert start.folder == older
-    assert start.notes[0].startswith("skipped step-00000020: ")
+    assert start.warnings[0].startswith("skipped step-00000020: ")
 
 
 def test_in_mid_epoch_and_in_the_first_epoch_the_place_is_checked_too(config: RunConfig) -> None:
     assert find(replace(config, name="first") if save(replace(config, name="first"), 7) else config).meta is not None
     save(config, 27)
-    assert find(config).notes == []
+    assert find(config).warnings == []
     path = save(config, 28, epoch=3) / "meta.json"
     assert find(config).folder.name == "step-00000027"
     assert path.exists()
@@ -123,8 +123,8 @@ def test_where_no_checkpoint_is_left_a_run_is_not_started_over_in_silence(config
         find(config)
     start = find(replace(config, resume="never"))
     assert start.is_new
-    assert len(start.notes) == 3
-    assert start.notes[-1].startswith("starting over, as --resume never asks; its figures up to step 20 are now in")
+    assert len(start.warnings) == 3
+    assert start.warnings[-1].startswith("starting over, as --resume never asks; its figures up to step 20 are now in")
 
 
 def test_deleted_checkpoints_are_missed(config: RunConfig) -> None:
@@ -135,7 +135,7 @@ def test_deleted_checkpoints_are_missed(config: RunConfig) -> None:
     with pytest.raises(CheckpointError, match=r"figures up to step 10, and its checkpoints are gone.*--resume never"):
         find(config)
     tell(config, "start", 0)  # as after --resume never, and a kill before the first checkpoint
-    assert find(config).notes[0].startswith("starting over, it was stopped before its first checkpoint")
+    assert find(config).warnings[0].startswith("starting over, it was stopped before its first checkpoint")
 
 
 def test_a_run_stopped_before_its_first_checkpoint_starts_over_aloud_and_keeps_its_figures(config: RunConfig) -> None:
@@ -143,7 +143,7 @@ def test_a_run_stopped_before_its_first_checkpoint_starts_over_aloud_and_keeps_i
     tell(config, "start", 0)
     start = find(config)
     assert start.is_new
-    assert "its figures up to step 4 are now in metrics.old.jsonl" in start.notes[0]
+    assert "its figures up to step 4 are now in metrics.old.jsonl" in start.warnings[0]
     set_old_figures_aside(config.folder)
     assert len((config.folder / "metrics.old.jsonl").read_text().splitlines()) == 4
     assert not (config.folder / "metrics.jsonl").exists()
@@ -174,13 +174,13 @@ def test_a_named_checkpoint_is_read_to_its_last_byte_before_it_is_used(config: R
 def test_another_torch_is_said_and_another_dali_is_refused_with_the_way_out(config: RunConfig) -> None:
     now = versions()
     save(config, 10, versions={**now, "torch": "1.0", "numpy": "2.0.0a"})
-    (said,) = find(config).notes
+    (said,) = find(config).warnings
     assert f"torch 1.0 -> {now['torch']}, numpy 2.0.0a -> " in said
     dali = next(name for name in now if "dali" in name)
     folder = save(config, 20, versions={**now, dali: "1.2.3"})
     with pytest.raises(CheckpointError, match=rf"DALI 1\.2\.3 -> .*install DALI 1\.2\.3 again, or .*--init {folder}"):
         find(config)
-    assert "1.2.3" in find(replace(config), TWO).notes[0]
+    assert "1.2.3" in find(replace(config), TWO).warnings[0]
 
 
 def test_the_same_dali_for_another_cuda_is_the_same(config: RunConfig) -> None:
@@ -188,4 +188,4 @@ def test_the_same_dali_for_another_cuda_is_the_same(config: RunConfig) -> None:
     dali = next(name for name in now if "dali" in name)
     other = {key: value for key, value in now.items() if key != dali} | {"nvidia-dali-cuda120": now[dali]}
     save(config, 10, versions=other)
-    assert find(config).notes == []
+    assert find(config).warnings == []
