@@ -13,6 +13,7 @@ from shards.tars.manifest import MANIFEST_NAME, Manifest
 
 MB = 1e6
 MOST_WORKERS = 1024
+EXIT_CODES = "exit codes: 0 done, 1 problems found, 2 a mistake, 3 done but pictures were left out, 130 interrupted"
 LABEL_FIELD_HELP = "where labels are, instead of .cls members: json:NAME, or the suffix of a member of digits"
 
 
@@ -23,12 +24,12 @@ class Subparsers(Protocol):
 
 
 def add_command(subparsers: Subparsers, name: str, summary: str, *, examples: str) -> argparse.ArgumentParser:
-    """A subcommand whose --help ends with its examples."""
+    """A subcommand whose --help ends with its examples and exit codes."""
     return subparsers.add_parser(
         name,
         help=summary,
         description=summary,
-        epilog=f"examples:\n{examples}",
+        epilog=f"examples:\n{examples}\n{EXIT_CODES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
 
