@@ -1,15 +1,40 @@
 """Codes: which prototypes each image belongs to, shared out equally over all images of all ranks (Sinkhorn).
 
 No gradient flows here. arXiv 2006.09882, section 3.1 and appendix A.1.
+
+With the kernel E = exp(score / epsilon), the codes after some rounds are E scaled by one factor per prototype and one
+per image. So E is made once and only read: a round is two products of E with a vector, and the last one is needed for
+the batch alone. What has been queued takes part as a second kernel beside the batch's and is never copied together
+with it.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from swav_dali.config.sections import SwavConfig
 from swav_dali.ranks.world import sum_over_ranks
+
+FLOAT32_EPSILON = 0.03
+"""From here up float32 holds every kernel: the largest ratio of two factors is exp(2 / epsilon) = 1e29. Below, float64
+does, to epsilon 0.003."""
+_LARGEST_EXPONENT = {torch.float32: 40.0, torch.float64: 345.0}  # above 1 / epsilon; its square is still finite
+
+
+class _Kernel(NamedTuple):
+    """Part of the images.
+
+    Attributes:
+        values: (assigned, images, prototypes), exp(score / epsilon) but for one factor per image.
+        images: that factor, (assigned, images).
+    """
+
+    values: Tensor
+    images: Tensor
 
 
 @torch.no_grad()
@@ -19,11 +44,8 @@ def sinkhorn(scores: Tensor, epsilon: float, iterations: int) -> Tensor:
     A round gives every prototype the same mass over the images of all ranks, then every image mass 1. The first
     normalization of the usual formulation (the whole to 1) cancels in the first round, so it is left out.
 
-    Done in logarithms and float64, which makes sums the only exchange. A common maximum would cost one more
-    collective; but cosines are at most 1, so exp((score - 1) / epsilon) cannot overflow, and float64 holds it down
-    to epsilon 0.003, where float32 loses prototypes below 0.02. After the first round no sum over images is
-    smaller than 1 / (images x prototypes). The clamp only acts on a prototype that underflows all the same: it
-    keeps its finite logarithms, so nothing is ever divided by zero.
+    Nothing is ever divided by zero: below epsilon 0.003 a prototype that no image is near may have no mass left, and
+    gets none.
 
     Args:
         scores: cosines, (assigned, images, prototypes), any float dtype.
@@ -31,23 +53,14 @@ def sinkhorn(scores: Tensor, epsilon: float, iterations: int) -> Tensor:
         iterations: rounds.
 
     Returns:
-        Codes, (assigned, images, prototypes), float64 for float64 scores and float32 for all others.
+        Codes, (assigned, images, prototypes), float64 for float64 scores and float32 for all others. Against float64
+        arithmetic on the same scores float32 is right to 1e-6 of each code.
     """
-    logits = (scores.double() - 1) / epsilon
-    for _ in range(iterations):
-        mass = sum_over_ranks(logits.exp().sum(dim=1, keepdim=True))  # (assigned, 1, prototypes)
-        logits = (logits - mass.clamp_min(torch.finfo(mass.dtype).tiny).log()).log_softmax(dim=2)
-    return logits.exp().to(torch.promote_types(scores.dtype, torch.float32))
+    return _balanced([_kernel_of(scores, epsilon)], iterations).to(torch.promote_types(scores.dtype, torch.float32))
 
 
 @torch.no_grad()
-def assign_codes(
-    scores: Tensor,
-    prototypes: Tensor,
-    *,
-    queued: Tensor | None,
-    swav: SwavConfig,
-) -> Tensor:
+def assign_codes(scores: Tensor, prototypes: Tensor, *, queued: Tensor | None, swav: SwavConfig) -> Tensor:
     """Codes of the batch, (assigned, batch, prototypes), shared out over the batch and what is queued.
 
     Args:
@@ -57,9 +70,55 @@ def assign_codes(
             prototypes.
         swav: epsilon, iterations and the crops that get codes.
     """
-    batch_size = scores.shape[1]
     assigned = torch.stack([scores[crop] for crop in swav.assign_crops])
+    kernels = [_kernel_of(assigned, swav.epsilon)]
     if queued is not None:
-        with torch.autocast(scores.device.type, enabled=False):
-            assigned = torch.cat([queued @ prototypes.T, assigned], dim=1)
-    return sinkhorn(assigned, swav.epsilon, swav.sinkhorn_iterations)[:, -batch_size:]
+        kernels.append(_kernel_of_queue(queued, prototypes, swav.epsilon))
+    return _balanced(kernels, swav.sinkhorn_iterations).to(torch.promote_types(scores.dtype, torch.float32))
+
+
+def _kernel_of(scores: Tensor, epsilon: float) -> _Kernel:
+    """An image's largest score is taken out of its row, so that what counts has the smallest rounding."""
+    dtype = _dtype(scores, epsilon)
+    largest = scores.amax(dim=2, keepdim=True)
+    values = (scores.to(dtype) - largest).div_(epsilon).exp_()
+    bound = _LARGEST_EXPONENT[dtype]
+    images = (largest.to(dtype).squeeze(2) / epsilon).clamp_(-bound, bound).exp_()
+    return _Kernel(values, images)
+
+
+def _kernel_of_queue(queued: Tensor, prototypes: Tensor, epsilon: float) -> _Kernel:
+    dtype = _dtype(queued, epsilon)
+    with torch.autocast(queued.device.type, enabled=False):
+        if dtype == queued.dtype:  # no pass of its own for the division
+            values = queued @ (prototypes / epsilon).T
+        else:
+            values = (queued @ prototypes.T).to(dtype).div_(epsilon)
+    bound = _LARGEST_EXPONENT[dtype]
+    if 1 / epsilon > bound:
+        values.clamp_(-bound, bound)
+    return _Kernel(values.exp_(), torch.ones(values.shape[:2], dtype=dtype, device=values.device))
+
+
+def _dtype(tensor: Tensor, epsilon: float) -> torch.dtype:
+    return torch.float32 if epsilon >= FLOAT32_EPSILON and tensor.dtype != torch.float64 else torch.float64
+
+
+def _balanced(kernels: Sequence[_Kernel], iterations: int) -> Tensor:
+    """Codes of the first kernel's images after `iterations` rounds over the images of all kernels and all ranks."""
+    images = [kernel.images for kernel in kernels]
+    with torch.autocast(images[0].device.type, enabled=False):
+        shares = _shares(kernels, images)
+        for _ in range(iterations - 1):
+            images = [torch.bmm(shares, kernel.values.mT).reciprocal_().squeeze(1) for kernel in kernels]
+            shares = _shares(kernels, images)
+    codes = kernels[0].values * shares
+    return codes.div_(codes.sum(dim=2, keepdim=True))
+
+
+def _shares(kernels: Sequence[_Kernel], images: Sequence[Tensor]) -> Tensor:
+    """The factor that gives every prototype the same mass, (assigned, 1, prototypes); of its scale nothing depends."""
+    masses = [torch.bmm(factor.unsqueeze(1), kernel.values) for factor, kernel in zip(images, kernels, strict=True)]
+    mass = sum_over_ranks(torch.stack(masses).sum(0) if len(masses) > 1 else masses[0])
+    share = mass / mass.mean(dim=2, keepdim=True)
+    return share.clamp_min_(torch.finfo(share.dtype).tiny).reciprocal_()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,19 +12,48 @@ from torch import Tensor
 def swapped_loss(scores: Tensor, codes: Tensor, assign_crops: Sequence[int], temperature: float) -> Tensor:
     """Mean cross-entropy between the code of each assigned crop and the predictions of all other crops.
 
-    With L_v = log_softmax(scores_v / temperature) and q_i the code of assigned crop i it is
-    -1 / (A (V - 1) B) sum_i sum_b q_i . (sum_v L_v - L_i): one log-softmax for all pairs.
-
     Args:
         scores: cosines, (crops V, batch B, prototypes).
-        codes: (assigned A, batch B, prototypes), without gradient.
+        codes: (assigned A, batch B, prototypes), rows that sum to 1, without gradient.
         assign_crops: the A crops that `codes` belong to.
         temperature: of the predictions.
 
     Returns:
         The mean over this rank's batch, a scalar; ln K when the predictions say nothing.
     """
-    log_p = (scores / temperature).log_softmax(dim=2)
-    others = log_p.sum(dim=0) - torch.stack([log_p[crop] for crop in assign_crops])  # (assigned, batch, prototypes)
-    num_terms = codes.shape[0] * codes.shape[1] * (scores.shape[0] - 1)
-    return -(codes * others).sum() / num_terms
+    loss: Tensor = _SwappedLoss.apply(scores, codes, tuple(assign_crops), temperature)
+    return loss
+
+
+class _SwappedLoss(torch.autograd.Function):
+    """The loss with its gradient, which is a softmax away from it and needs no graph of V x A cross-entropies.
+
+    With x_v = scores_v / temperature, l_v its log-sum-exp and q_i the code of assigned crop i, the loss is
+    1 / (A (V - 1) B) sum_i sum_v!=i sum_b (l_v - q_i . x_v). Crop v meets all codes but its own, so that its gradient
+    is (codes met) softmax(x_v) - (their sum), over A (V - 1) B and the temperature.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, scores: Tensor, codes: Tensor, assign_crops: tuple[int, ...], temperature: float) -> Tensor:
+        """See swapped_loss."""
+        num_codes, batch_size = codes.shape[:2]
+        num_terms = num_codes * (scores.shape[0] - 1) * batch_size
+        x = scores / temperature
+        softmax = x.softmax(dim=2)
+        log_sum = x.amax(dim=2) - softmax.amax(dim=2).log()
+        all_codes = codes.sum(dim=0)
+        total = num_codes * log_sum.sum() - (all_codes * x.sum(dim=0)).sum()
+        own_softmax = [softmax[crop].clone() for crop in assign_crops]
+        gradient = softmax.mul_(num_codes).sub_(all_codes)
+        for code, crop, own in zip(codes, assign_crops, own_softmax, strict=True):
+            total = total - log_sum[crop].sum() + (code * x[crop]).sum()
+            gradient[crop].add_(code).sub_(own)
+        ctx.save_for_backward(gradient)
+        ctx.scale = 1 / (num_terms * temperature)
+        return total / num_terms
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None, None, None]:
+        """The gradient of the scores."""
+        (gradient,) = ctx.saved_tensors
+        return gradient * (grad_outputs[0] * ctx.scale), None, None, None

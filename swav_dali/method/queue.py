@@ -17,7 +17,7 @@ from swav_dali.ranks.world import World
 
 
 class FeatureQueue:
-    """First in, first out; newest row first."""
+    """First in, first out."""
 
     def __init__(
         self,
@@ -53,17 +53,23 @@ class FeatureQueue:
                 expected=f"0 (off) or at least {global_batch} = {batch_size} images x {world_size} rank(s)",
             )
         shard = length // global_batch * batch_size
-        self.embeddings = torch.zeros(num_assign, shard, embedding_dim, device=device, dtype=dtype)
-        """(assigned, rows of this rank, dim); zeros where nothing has been pushed yet."""
+        self.rows = torch.zeros(num_assign, shard, embedding_dim, device=device, dtype=dtype)
+        """(assigned, rows of this rank, dim), a ring; zeros where nothing has been pushed yet."""
+        self._newest = torch.zeros((), dtype=torch.int64, device=device)
         self.num_filled = 0
+
+    @property
+    def embeddings(self) -> Tensor:
+        """A copy of the rows, newest first."""
+        return self.rows[:, self._ring(self.rows.shape[1])]
 
     @property
     def is_full(self) -> bool:
         """Whether every row holds an embedding; the same answer on every rank."""
-        return self.num_filled == self.embeddings.shape[1]
+        return self.num_filled == self.rows.shape[1]
 
     def push(self, newest: Tensor, *, unless: Tensor | None = None) -> None:
-        """Put a batch in front and drop as many of the oldest rows.
+        """Write a batch over the oldest rows.
 
         Args:
             newest: (assigned, batch, dim).
@@ -71,14 +77,23 @@ class FeatureQueue:
                 it is on the host: a queue in its first filling is then used with as many rows of zeros at its end,
                 which are equally near to every prototype, until they fall out.
         """
-        length, batch_size = self.embeddings.shape[1], newest.shape[1]
-        pushed = torch.cat([newest.to(self.embeddings.dtype), self.embeddings[:, : length - batch_size]], dim=1)
-        self.embeddings = pushed if unless is None else torch.where(unless, self.embeddings, pushed)
+        length, batch_size = self.rows.shape[1], newest.shape[1]
+        place = (self._newest - batch_size) % length
+        index = place + torch.arange(batch_size, device=place.device)  # the length is a multiple of the batch
+        written = newest.to(self.rows.dtype)
+        if unless is not None:
+            written = torch.where(unless, self.rows[:, index], written)
+            place = torch.where(unless, self._newest, place)
+        self.rows.index_copy_(1, index, written)
+        self._newest = place
         self.num_filled = min(self.num_filled + batch_size, length)
 
     def state_dict(self) -> dict[str, Any]:
-        """The rows and how many of them hold an embedding."""
-        return {"embeddings": self.embeddings, "num_filled": self.num_filled}
+        """The rows, newest first, how many of them hold an embedding, and where in the ring the newest is.
+
+        The place keeps the bits of a sum over the rows; versions that had no ring do not ask for it.
+        """
+        return {"embeddings": self.embeddings, "num_filled": self.num_filled, "newest": int(self._newest)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take over the newest rows of `state`, all of them when the length is the same.
@@ -86,19 +101,24 @@ class FeatureQueue:
         Raises:
             CheckpointError: a state of another number of assigned crops or another width.
         """
-        rows = state["embeddings"]
-        ours = self.embeddings
-        if (rows.shape[0], rows.shape[2]) != (ours.shape[0], ours.shape[2]):
+        theirs, ours = state["embeddings"], self.rows
+        if (theirs.shape[0], theirs.shape[2]) != (ours.shape[0], ours.shape[2]):
             raise CheckpointError(
                 "the saved queue does not fit (assigned crops, rows, dim)",
                 where="queue",
-                found=tuple(rows.shape),
+                found=tuple(theirs.shape),
                 expected=tuple(ours.shape),
             )
-        kept = min(rows.shape[1], ours.shape[1])
-        self.embeddings = torch.zeros_like(ours)
-        self.embeddings[:, :kept] = rows[:, :kept]
+        kept = min(theirs.shape[1], ours.shape[1])
+        is_same_ring = theirs.shape[1] == ours.shape[1]
+        self._newest.fill_(state.get("newest", 0) if is_same_ring else 0)
+        self.rows.zero_()
+        self.rows[:, self._ring(kept)] = theirs[:, :kept].to(ours)
         self.num_filled = min(int(state["num_filled"]), kept)
+
+    def _ring(self, num: int) -> Tensor:
+        """Places of the newest `num` rows, newest first."""
+        return (self._newest + torch.arange(num, device=self.rows.device)) % self.rows.shape[1]
 
 
 def merge_queue_states(states: Sequence[Mapping[str, Any]], world: World) -> dict[str, Any]:

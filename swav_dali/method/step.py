@@ -98,7 +98,7 @@ def train_step(
     prototypes = model.prototypes.weight
     moved_by_forward = Undo([*model.buffers(), prototypes])  # running statistics, length of the prototypes
     model.normalize_prototypes_()
-    queued = queue.embeddings if queue is not None and queue.is_full else None
+    queued = queue.rows if queue is not None and queue.is_full else None
     forward = forward_loss(
         net, groups, prototypes, queued=queued, swav=swav, autocast_dtype=autocast_dtype, timed=timed
     )

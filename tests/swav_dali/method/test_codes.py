@@ -10,11 +10,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from swav_dali.method.codes import sinkhorn
+from swav_dali.config.sections import SwavConfig
+from swav_dali.method.codes import assign_codes, sinkhorn
 from swav_dali.ranks.world import World
 
 CPU = torch.device("cpu")
-EPSILONS = [0.005, 0.01, 0.03, 0.05, 0.3, 1.0]
+EPSILONS = [0.003, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.3, 1.0]
 
 
 def textbook(scores: Tensor, epsilon: float, iterations: int) -> Tensor:
@@ -58,6 +59,37 @@ def test_narrow_scores_give_float32_codes_as_exact_as_the_scores_allow(epsilon: 
     torch.testing.assert_close(codes.double(), sinkhorn(scores.double(), epsilon, 3), rtol=1e-6, atol=1e-7)
 
 
+def made_batch_and_queue(kind: str) -> tuple[Tensor, Tensor, Tensor]:
+    """Scores of 4 crops, prototypes and a queue, float32: everywhere, around the prototypes, or all in one place."""
+    generator = torch.Generator().manual_seed(1)
+    prototypes = torch.nn.functional.normalize(torch.randn(300, 32, generator=generator), dim=1)
+
+    def rows(crops: int, num: int) -> Tensor:
+        noise = torch.randn(crops, num, 32, generator=generator)
+        near = prototypes[torch.randint(300, (crops, num), generator=generator)]
+        centre = {"everywhere": torch.zeros(32), "near": 3 * near, "collapsed": 100 * prototypes[0]}[kind]
+        return torch.nn.functional.normalize(noise / 32**0.5 + centre, dim=2)
+
+    return rows(4, 16) @ prototypes.T, prototypes, rows(2, 112)
+
+
+@pytest.mark.parametrize("epsilon", EPSILONS)
+@pytest.mark.parametrize("kind", ["everywhere", "near", "collapsed"])
+@pytest.mark.parametrize("dead", [0, 5])
+def test_float32_codes_with_a_queue_are_within_a_millionth_of_the_textbooks(
+    kind: str, epsilon: float, dead: int
+) -> None:
+    scores, prototypes, queue = made_batch_and_queue(kind)
+    if dead:
+        scores[..., :dead], prototypes[:dead] = 0.0, 0.0
+    codes = assign_codes(scores, prototypes, queued=queue, swav=SwavConfig(epsilon=epsilon))
+    assert codes.dtype == torch.float32
+    for code, batch, queued in zip(codes, scores, queue, strict=False):
+        exact = textbook(torch.cat([queued @ prototypes.T, batch]).double(), epsilon, 3)[-16:]
+        torch.testing.assert_close(code.double(), exact, rtol=2e-5, atol=1e-6)
+        torch.testing.assert_close(code.sum(1), torch.ones(16), rtol=1e-6, atol=0)
+
+
 def test_autocast_changes_nothing() -> None:
     scores = cosines(32, 20).float()
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -65,7 +97,7 @@ def test_autocast_changes_nothing() -> None:
     assert torch.equal(inside, sinkhorn(scores, 0.05, 3))
 
 
-@pytest.mark.parametrize("epsilon", [0.001, *EPSILONS])
+@pytest.mark.parametrize("epsilon", EPSILONS)
 @pytest.mark.parametrize("level", [-1.0, 0.0, 0.97, 1.0])
 def test_a_batch_of_one_picture_is_spread_evenly(epsilon: float, level: float) -> None:
     same_everywhere = torch.full((2, 8, 30), level)

@@ -85,6 +85,50 @@ def test_pushing_leaves_a_saved_state_alone_and_loading_restores_every_bit() -> 
     assert torch.equal(other.embeddings, queue.embeddings)
 
 
+def test_a_loaded_queue_has_its_rows_where_they_were_so_that_sums_have_the_same_bits() -> None:
+    queue = made_queue()
+    for step in range(5):
+        queue.push(made_batch(step))
+    other = made_queue()
+    other.load_state_dict(queue.state_dict())
+    assert torch.equal(other.rows, queue.rows)
+    queue.push(made_batch(5))
+    other.push(made_batch(5))
+    assert torch.equal(other.rows, queue.rows)
+
+
+def test_a_state_of_a_version_without_ring_loads_newest_first() -> None:
+    rows = torch.cat([made_batch(2), made_batch(1), made_batch(0)], dim=1)
+    queue = made_queue()
+    queue.load_state_dict({"embeddings": rows, "num_filled": 12})
+    queue.push(made_batch(3))
+    assert torch.equal(queue.embeddings, torch.cat([made_batch(3), rows[:, :8]], dim=1))
+
+
+def test_a_push_writes_over_the_oldest_batch_and_moves_no_other_row() -> None:
+    queue = made_queue()
+    for step in range(4):
+        queue.push(made_batch(step))
+    before, storage = queue.rows.clone(), queue.rows.data_ptr()
+    queue.push(made_batch(4))
+    changed = (queue.rows != before).any(dim=2).any(dim=0)
+    assert changed.sum() == 4
+    assert torch.equal(before[:, changed], made_batch(1))
+    assert queue.rows.data_ptr() == storage
+
+
+@pytest.mark.parametrize("steps", [1, 2, 5])
+def test_a_push_called_off_on_the_device_changes_no_row_and_not_their_order(steps: int) -> None:
+    queue = made_queue()
+    for step in range(steps):
+        queue.push(made_batch(step), unless=torch.tensor(False))
+    before = queue.embeddings
+    queue.push(torch.full((2, 4, 1), torch.nan), unless=torch.tensor(True))
+    assert torch.equal(queue.embeddings, before)
+    queue.push(made_batch(9))
+    assert torch.equal(queue.embeddings, torch.cat([made_batch(9), before[:, :-4]], dim=1))
+
+
 def test_a_longer_state_gives_its_newest_rows_and_a_shorter_one_leaves_room() -> None:
     long, short = made_queue(12), made_queue(8)
     for step in range(3):
