@@ -19,7 +19,8 @@ from swav_dali.errors import ConfigError
 
 Precision = Literal["auto", "float32", "bfloat16"]
 Device = Literal["auto", "cpu", "cuda"]
-Architecture = Literal["tiny", "resnet18", "resnet50", "resnet50w2", "resnet50w4"]
+OWN_TRUNKS = ("tiny", "resnet18", "resnet34", "resnet50", "resnet50w2", "resnet50w4", "resnet50w5")
+FOREIGN_TRUNKS = ("torchvision:", "timm:")
 Verify = Literal["sample", "full", "off"]
 WandbMode = Literal["auto", "online", "offline", "off"]
 _LONGEST_NAME = 200
@@ -64,12 +65,17 @@ class DataConfig:
 class ModelConfig:
     """Backbone, projection head and prototypes."""
 
-    arch: Architecture = "resnet50"
-    """Backbone; `tiny` is for CPUs and small crops."""
+    arch: str = "resnet50"
+    """Backbone: tiny (for CPUs and small crops), resnet18, resnet34, resnet50, resnet50w2, resnet50w4, resnet50w5, or
+    any other as torchvision:NAME or timm:NAME."""
+    small_stem: bool = False
+    """Begin a ResNet with a 3x3 convolution and no pooling, for pictures of about 32 pixels."""
     embedding_dim: int = 128
     """Width of the normalized embedding."""
     hidden_dim: int = 2048
     """Hidden width of the projection head; 0 makes the head one linear layer."""
+    head_norm: Expert[bool] = True
+    """BatchNorm in the projection head; the published resnet50w5 has none."""
     num_prototypes: int = 3000
     """Prototypes K; the loss of a model that has learnt nothing is ln K."""
     sync_bn: Literal["off", "world", "node"] = "off"
@@ -78,7 +84,14 @@ class ModelConfig:
     """Keep convolutions in the memory order the pipeline writes."""
 
     def __post_init__(self) -> None:
-        """Refuse sizes no layer can have."""
+        """Refuse sizes no layer can have, and trunks of nobody."""
+        if self.arch not in OWN_TRUNKS and not self.arch.startswith(FOREIGN_TRUNKS):
+            raise ConfigError(
+                "unknown backbone",
+                where="--model.arch",
+                found=repr(self.arch),
+                expected=" | ".join([*OWN_TRUNKS, *(f"{library}NAME" for library in FOREIGN_TRUNKS)]),
+            )
         _at_least("--model.embedding-dim", self.embedding_dim, 2)
         _at_least("--model.hidden-dim", self.hidden_dim, 0)
         _at_least("--model.num-prototypes", self.num_prototypes, 2)
@@ -117,8 +130,11 @@ class SwavConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OptimConfig:
-    """SGD with LARC and the learning-rate table; the rate is not scaled by the batch."""
+    """The optimizer and the learning-rate table; the rate is not scaled by the batch."""
 
+    optimizer: Literal["larc", "lars", "adamw"] = "larc"
+    """`larc` is SGD whose step is a share of each tensor's norm, `lars` the same but plain SGD without decay for biases
+    and norms, `adamw` Adam with decoupled decay, for transformers (--optim.base-lr about 0.0005)."""
     epochs: MayGrow[int] = 100
     """Length of the training, in passes over the pictures."""
     base_lr: float = 4.8
@@ -130,9 +146,11 @@ class OptimConfig:
     start_lr: float = 0.3
     """Learning rate of the first step of the warm-up."""
     momentum: Expert[float] = 0.9
-    """SGD momentum."""
+    """SGD momentum; AdamW's first beta."""
+    beta2: Expert[float] = 0.999
+    """AdamW's second beta."""
     weight_decay: float = 1e-6
-    """Weight decay, on every parameter as in the reference."""
+    """Weight decay, with LARC on every parameter as in the reference, else not on biases and norms."""
     trust_coefficient: Expert[float] = 0.001
     """LARC's share of the weight norm that one step may move."""
     max_skipped_steps: Free[Expert[int]] = 0
@@ -145,10 +163,11 @@ class OptimConfig:
         _positive("--optim.base-lr", self.base_lr)
         _positive("--optim.trust-coefficient", self.trust_coefficient)
         _at_least("--optim.max-skipped-steps", self.max_skipped_steps, 0)
-        for name in ("final_lr", "start_lr", "weight_decay", "momentum"):
+        for name in ("final_lr", "start_lr", "weight_decay", "momentum", "beta2"):
             _not_negative(f"--optim.{name.replace('_', '-')}", getattr(self, name))
-        if self.momentum >= 1:
-            raise ConfigError("never forgets", where="--optim.momentum", found=self.momentum, expected="below 1")
+        for name, value in (("momentum", self.momentum), ("beta2", self.beta2)):
+            if value >= 1:
+                raise ConfigError("never forgets", where=f"--optim.{name}", found=value, expected="below 1")
         if not 0 <= self.warmup_epochs <= self.epochs:
             raise ConfigError(
                 "warm-up does not fit the training",

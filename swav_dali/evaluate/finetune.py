@@ -88,7 +88,7 @@ def train_classifier(
     """
     torch.manual_seed(options.seed)
     model = session.network.model
-    classifier = Classifier(model.trunk, model.trunk.num_features, num_classes, is_frozen=options.trunk_rate == 0).to(
+    classifier = Classifier(model.trunk, model.num_features, num_classes, is_frozen=options.trunk_rate == 0).to(
         session.world.device
     )
     net = _parallel(classifier, session)

@@ -31,7 +31,7 @@ class Backbone(nn.Module):
         """Take the trunk of `network`; its parameters ask for gradients again, so that it can be fine-tuned."""
         super().__init__()
         self.trunk = network.model.trunk.requires_grad_(True)
-        self.num_features = network.model.trunk.num_features
+        self.num_features = network.model.num_features
         self.preprocessing = preprocessing_of(network.weights.config)
 
     def forward(self, images: Tensor) -> Tensor:

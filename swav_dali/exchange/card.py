@@ -25,7 +25,7 @@ def _header(network: Network) -> Iterator[str]:
     yield ""
     yield (
         f"A {network.arch} trunk pretrained without labels by SwAV (arXiv 2006.09882): "
-        f"{network.model.trunk.num_features} features, no classifier. Written by swav-dali."
+        f"{network.model.num_features} features, no classifier. Written by swav-dali."
     )
     yield ""
     yield f"- pictures: short side {plan.resize}, centre crop {plan.size}, mean {plan.mean}, std {plan.std}"

@@ -134,7 +134,7 @@ def _timm_config(network: Network, architecture: str) -> dict[str, object]:
     return {
         "architecture": architecture,
         "num_classes": 0,
-        "num_features": network.model.trunk.num_features,
+        "num_features": network.model.num_features,
         "global_pool": "avg",
         "pretrained_cfg": {
             "input_size": [3, plan.size, plan.size],

@@ -46,7 +46,9 @@ def network_of(weights: Weights) -> Network:
     """
     state = weights.state
     arch = str(weights.config.get("model.arch") or architecture_of(state, where=weights.file))
-    model = SwavNet(arch, **_head_sizes(state))
+    stem = state.get("conv1.weight")
+    has_small_stem = ":" not in arch and stem is not None and stem.shape[-1] == 3
+    model = SwavNet(arch, small_stem=has_small_stem, **_head_sizes(state))
     known = model.state_dict()
     _refuse_misfits(state, known, weights)
     has_head = all(name in state for name in known if name.startswith(_HEAD))
@@ -74,7 +76,7 @@ def _triple(values: Any) -> tuple[float, float, float]:
     return first, second, third
 
 
-def _head_sizes(state: Mapping[str, Tensor]) -> dict[str, int]:
+def _head_sizes(state: Mapping[str, Tensor]) -> dict[str, Any]:
     """Sizes of head and prototypes; small ones where the weights have none, which nobody will ask."""
     prototypes, hidden = state.get("prototypes.weight"), state.get("projection_head.0.weight")
     if prototypes is None:
@@ -84,6 +86,7 @@ def _head_sizes(state: Mapping[str, Tensor]) -> dict[str, int]:
         "embedding_dim": embedding_dim,
         "hidden_dim": 0 if hidden is None else hidden.shape[0],
         "num_prototypes": num_prototypes,
+        "head_norm": "projection_head.1.weight" in state,
     }
 
 

@@ -1,6 +1,7 @@
 """SGD with momentum whose step on each tensor is a fixed share of the tensor's norm: LARC (arXiv 1708.03888).
 
-Every parameter is treated alike, biases and BatchNorm included, as the reference does. Nothing waits for the device.
+The reference treats every parameter alike, biases and BatchNorm included. A group with `adapt` off is plain SGD, which
+is how LARS leaves biases and norms alone. Nothing waits for the device.
 """
 
 from __future__ import annotations
@@ -24,13 +25,13 @@ class Larc(GuardedOptimizer):
         w <- w - lr v
 
     A tensor with |w| = 0 or |g| = 0 takes its gradient as it is (ratio 1, no decay): a zero BatchNorm bias makes its
-    first step with the full rate. A tensor without gradient is left alone, momentum included. The state is that of
-    torch.optim.SGD.
+    first step with the full rate. A tensor without gradient is left alone, momentum included. A group with `adapt`
+    off has ratio 1 throughout. Gradients are scaled in place. The state is that of torch.optim.SGD.
     """
 
     def __init__(
         self,
-        params: Iterable[nn.Parameter],
+        params: Iterable[nn.Parameter] | Iterable[dict[str, Any]],
         *,
         lr: float,
         momentum: float = 0.9,
@@ -45,16 +46,24 @@ class Larc(GuardedOptimizer):
             "weight_decay": weight_decay,
             "trust_coefficient": trust_coefficient,
             "eps": eps,
+            "adapt": True,
         }
         super().__init__(params, defaults)
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take over a saved state; groups of a version without LARS adapt."""
+        super().__setstate__(state)
+        for group in self.param_groups:
+            group.setdefault("adapt", True)
+
     def _update(self, group: dict[str, Any], params: list[Tensor], grad_norms: Tensor, found_inf: Tensor) -> None:
         grads = [param.grad for param in params if param.grad is not None]
-        updates = torch._foreach_add(grads, params, alpha=group["weight_decay"])
-        torch._foreach_mul_(updates, _ratios(group, params, grad_norms).unbind())
+        torch._foreach_add_(grads, params, alpha=group["weight_decay"])
+        if group["adapt"]:
+            torch._foreach_mul_(grads, _ratios(group, params, grad_norms).unbind())
         torch._fused_sgd_(
             params,
-            updates,
+            grads,
             self._zeros(params, "momentum_buffer"),
             lr=group["lr"],
             momentum=group["momentum"],

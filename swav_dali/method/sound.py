@@ -38,9 +38,11 @@ def culprit(embeddings: Tensor, loss: Tensor, gradient_norms: Tensor) -> Tensor:
     return torch.where(is_bad.any(), is_bad.int().argmax(), SOUND)
 
 
-def tensor_names(model: nn.Module) -> list[str]:
-    """What the indices of `culprit` mean, for an optimizer over `model.parameters()`."""
-    return [*_FORWARD, *(f"gradient of {published_name(name)}" for name, _ in model.named_parameters())]
+def tensor_names(model: nn.Module, optimizer: torch.optim.Optimizer) -> list[str]:
+    """What the indices of `culprit` mean, for an optimizer over the parameters of `model`."""
+    names = {parameter: published_name(name) for name, parameter in model.named_parameters()}
+    ordered = [names[parameter] for group in optimizer.param_groups for parameter in group["params"]]
+    return [*_FORWARD, *(f"gradient of {name}" for name in ordered)]
 
 
 class Undo:

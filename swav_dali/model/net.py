@@ -14,27 +14,37 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from swav_dali.config.sections import ModelConfig
 from swav_dali.model.names import use_published_names
-from swav_dali.model.resnet import ResNet
+from swav_dali.model.trunks import make_trunk
 
 
 class SwavNet(nn.Module):
     """Trunk plus head and prototypes (arXiv 2006.09882, section 3)."""
 
     def __init__(
-        self, arch: str, *, embedding_dim: int = 128, hidden_dim: int = 2048, num_prototypes: int = 3000
+        self,
+        arch: str,
+        *,
+        embedding_dim: int = 128,
+        hidden_dim: int = 2048,
+        num_prototypes: int = 3000,
+        head_norm: bool = True,
+        small_stem: bool = False,
     ) -> None:
         """Make and initialize the network, in float32 on the CPU.
 
         Args:
-            arch: a name in swav_dali.model.resnet.ARCHITECTURES; ConfigError otherwise.
+            arch: see swav_dali.model.trunks.make_trunk; ConfigError otherwise.
             embedding_dim: width of the embedding.
             hidden_dim: hidden width of the head; 0 makes it one linear layer.
             num_prototypes: rows of `prototypes.weight`.
+            head_norm: whether the head has BatchNorm after its hidden layer.
+            small_stem: see make_trunk.
         """
         super().__init__()
-        self.trunk = ResNet(arch)
-        self.projection_head = _projection_head(self.trunk.num_features, hidden_dim, embedding_dim)
+        self.trunk, self.num_features = make_trunk(arch, small_stem=small_stem)
+        self.projection_head = _projection_head(self.num_features, hidden_dim, embedding_dim, has_norm=head_norm)
         self.prototypes = nn.Linear(embedding_dim, num_prototypes, bias=False)
         use_published_names(self)
 
@@ -76,6 +86,18 @@ class SwavNet(nn.Module):
         return math.log(self.prototypes.out_features)
 
 
+def made_net(model: ModelConfig) -> SwavNet:
+    """The network that a configuration describes."""
+    return SwavNet(
+        model.arch,
+        embedding_dim=model.embedding_dim,
+        hidden_dim=model.hidden_dim,
+        num_prototypes=model.num_prototypes,
+        head_norm=model.head_norm,
+        small_stem=model.small_stem,
+    )
+
+
 def _crop_major(rows: Tensor, groups: Sequence[Tensor]) -> Tensor:
     """Reorder head outputs, (crops x batch, dim) image-major within each group, to (crops, batch, dim)."""
     sizes = [(group.shape[0], group.shape[1]) for group in groups]
@@ -83,12 +105,12 @@ def _crop_major(rows: Tensor, groups: Sequence[Tensor]) -> Tensor:
     return torch.cat([part.unflatten(0, size).transpose(0, 1) for part, size in zip(parts, sizes, strict=True)])
 
 
-def _projection_head(num_features: int, hidden_dim: int, embedding_dim: int) -> nn.Module:
+def _projection_head(num_features: int, hidden_dim: int, embedding_dim: int, *, has_norm: bool) -> nn.Module:
     if hidden_dim == 0:
         return nn.Linear(num_features, embedding_dim)
     return nn.Sequential(
         nn.Linear(num_features, hidden_dim),
-        nn.BatchNorm1d(hidden_dim),
+        *([nn.BatchNorm1d(hidden_dim)] if has_norm else []),
         nn.ReLU(inplace=True),
         nn.Linear(hidden_dim, embedding_dim),
     )

@@ -85,27 +85,32 @@ class Architecture:
 ARCHITECTURES = {
     "tiny": Architecture(block=BasicBlock, num_blocks=(1, 1, 1, 1), width=32),
     "resnet18": Architecture(block=BasicBlock, num_blocks=(2, 2, 2, 2), width=64),
+    "resnet34": Architecture(block=BasicBlock, num_blocks=(3, 4, 6, 3), width=64),
     "resnet50": Architecture(block=Bottleneck, num_blocks=(3, 4, 6, 3), width=64),
     "resnet50w2": Architecture(block=Bottleneck, num_blocks=(3, 4, 6, 3), width=128),
     "resnet50w4": Architecture(block=Bottleneck, num_blocks=(3, 4, 6, 3), width=256),
+    "resnet50w5": Architecture(block=Bottleneck, num_blocks=(3, 4, 6, 3), width=320),
 }
 
 
 class ResNet(nn.Module):
     """A trunk without a classifier."""
 
-    def __init__(self, name: str) -> None:
-        """Make and initialize the trunk called `name`; raises ConfigError for an unknown one."""
+    def __init__(self, name: str, *, small_stem: bool = False) -> None:
+        """Make and initialize the trunk called `name`; raises ConfigError for an unknown one.
+
+        `small_stem` is a 3x3 convolution of stride 1 without pooling, as for CIFAR.
+        """
         super().__init__()
         if name not in ARCHITECTURES:
             expected = " | ".join(ARCHITECTURES)
             raise ConfigError("unknown backbone", where="--model.arch", found=repr(name), expected=expected)
         arch = ARCHITECTURES[name]
         self.num_features = 8 * arch.width * arch.block.expansion
-        self.conv1 = _conv(3, arch.width, 7, stride=2)
+        self.conv1 = _conv(3, arch.width, 3) if small_stem else _conv(3, arch.width, 7, stride=2)
         self.bn1 = nn.BatchNorm2d(arch.width)
         self.relu = nn.ReLU(inplace=True)
-        self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
+        self.maxpool = nn.Identity() if small_stem else nn.MaxPool2d(3, stride=2, padding=1)
         self.layer1, self.layer2, self.layer3, self.layer4 = _layers(arch)
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.apply(_initialize_convolution)

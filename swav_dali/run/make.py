@@ -10,9 +10,9 @@ from pipelines.loader import open_loader
 from pipelines.synthetic import SyntheticLoader
 from shards.tars.shardset import ShardSet, load_shard_set
 from swav_dali.config.sections import RunConfig, SwavConfig
-from swav_dali.method.larc import Larc
+from swav_dali.method.optimizers import make_optimizer
 from swav_dali.method.queue import FeatureQueue
-from swav_dali.model.net import SwavNet
+from swav_dali.model.net import SwavNet, made_net
 from swav_dali.ranks.ddp import wrap
 from swav_dali.ranks.device import autocast_dtype
 from swav_dali.ranks.world import World
@@ -72,31 +72,18 @@ def open_data(config: RunConfig, shards: ShardSet | None, world: World) -> Loade
 def make_parts(config: RunConfig, world: World) -> ModelParts:
     """Network, optimizer and queue, freshly initialized on this rank's device."""
     model = _build_model(config).to(world.device)
-    optim = config.optim
     return ModelParts(
         model=model,
         net=wrap(model, world, sync_bn=config.model.sync_bn),
-        optimizer=Larc(
-            model.parameters(),
-            lr=optim.base_lr,
-            momentum=optim.momentum,
-            weight_decay=optim.weight_decay,
-            trust_coefficient=optim.trust_coefficient,
-        ),
+        optimizer=make_optimizer(model, config.optim),
         queue=_build_queue(config.swav, config, world),
         autocast_dtype=autocast_dtype(config.precision, world.device),
     )
 
 
 def _build_model(config: RunConfig) -> SwavNet:
-    chosen = config.model
-    model = SwavNet(
-        chosen.arch,
-        embedding_dim=chosen.embedding_dim,
-        hidden_dim=chosen.hidden_dim,
-        num_prototypes=chosen.num_prototypes,
-    )
-    return model.to(memory_format=torch.channels_last) if chosen.channels_last else model
+    model = made_net(config.model)
+    return model.to(memory_format=torch.channels_last) if config.model.channels_last else model
 
 
 def _build_queue(swav: SwavConfig, config: RunConfig, world: World) -> FeatureQueue | None:

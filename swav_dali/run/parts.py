@@ -15,7 +15,7 @@ from torch import nn
 from pipelines.batch import Loader
 from swav_dali.config.sections import RunConfig
 from swav_dali.evaluate.probe import KnnProbe
-from swav_dali.method.larc import Larc
+from swav_dali.method.guarded import GuardedOptimizer
 from swav_dali.method.queue import FeatureQueue
 from swav_dali.model.net import SwavNet
 from swav_dali.ranks.leaving import Leaving
@@ -51,7 +51,7 @@ class ModelParts:
     model: SwavNet
     net: nn.Module
     """`model`, or its DistributedDataParallel wrapper."""
-    optimizer: Larc
+    optimizer: GuardedOptimizer
     queue: FeatureQueue | None
     autocast_dtype: torch.dtype | None
 

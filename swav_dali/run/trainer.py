@@ -105,7 +105,7 @@ def _open_run(
     parts = make_parts(config, world)
     if start.is_new and config.init is not None:
         start.notes.append(begin_with(parts.model, config.init))
-    skipped = SkippedSteps(config.optim.max_skipped_steps, tensor_names(parts.model))
+    skipped = SkippedSteps(config.optim.max_skipped_steps, tensor_names(parts.model, parts.optimizer))
     shard_check = check_shards(config, shards, world)
     if shard_check is not None:
         stack.enter_context(closing(shard_check))

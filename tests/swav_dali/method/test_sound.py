@@ -39,7 +39,7 @@ class Setup:
             world_size=world.size,
             device=world.device,
         )
-        self.names = tensor_names(self.model)
+        self.names = tensor_names(self.model, self.optimizer)
 
     def groups(self, number: int) -> list[Tensor]:
         generator = torch.Generator().manual_seed(number)
