@@ -11,13 +11,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from pipelines.config import Augmentation, CropGroup
+from swav_dali.config.optim import OptimConfig
 from swav_dali.config.sections import (
     CheckpointConfig,
     DataConfig,
     KnnConfig,
     LogConfig,
     ModelConfig,
-    OptimConfig,
     RunConfig,
     SwavConfig,
 )

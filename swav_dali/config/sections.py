@@ -12,8 +12,10 @@ from typing import Annotated, Literal
 
 from pipelines.config import IMAGENET_CROPS, Augmentation, CropsBy, LoaderOptions
 from pipelines.recipes import CROPS_WORD, Crops
-from pipelines.tags import Expert, Free, MayGrow, PerRank
+from pipelines.tags import Expert, Free, PerRank
+from swav_dali.config.checks import at_least, not_negative, positive
 from swav_dali.config.health import HealthConfig
+from swav_dali.config.optim import OptimConfig
 from swav_dali.config.words import PATH_OR_NONE
 from swav_dali.errors import ConfigError
 
@@ -55,8 +57,8 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         """Refuse an empty batch and crops that give no code."""
-        _at_least("--data.batch-size", self.batch_size, 1)
-        _at_least("--data.synthetic-images", self.synthetic_images, 0)
+        at_least("--data.batch-size", self.batch_size, 1)
+        at_least("--data.synthetic-images", self.synthetic_images, 0)
         if sum(group.num for group in self.crops) < 2:
             raise ConfigError("SwAV compares crops of one image", where="--data.crops", found="one crop", expected="2+")
 
@@ -92,9 +94,9 @@ class ModelConfig:
                 found=repr(self.arch),
                 expected=" | ".join([*OWN_TRUNKS, *(f"{library}NAME" for library in FOREIGN_TRUNKS)]),
             )
-        _at_least("--model.embedding-dim", self.embedding_dim, 2)
-        _at_least("--model.hidden-dim", self.hidden_dim, 0)
-        _at_least("--model.num-prototypes", self.num_prototypes, 2)
+        at_least("--model.embedding-dim", self.embedding_dim, 2)
+        at_least("--model.hidden-dim", self.hidden_dim, 0)
+        at_least("--model.num-prototypes", self.num_prototypes, 2)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -118,63 +120,14 @@ class SwavConfig:
 
     def __post_init__(self) -> None:
         """Refuse temperatures and counts the formulas have no value for."""
-        _positive("--swav.temperature", self.temperature)
-        _positive("--swav.epsilon", self.epsilon)
-        _at_least("--swav.sinkhorn-iterations", self.sinkhorn_iterations, 1)
-        _at_least("--swav.queue-length", self.queue_length, 0)
-        _at_least("--swav.freeze-prototypes-steps", self.freeze_prototypes_steps, 0)
-        _not_negative("--swav.queue-start-epoch", self.queue_start_epoch)
+        positive("--swav.temperature", self.temperature)
+        positive("--swav.epsilon", self.epsilon)
+        at_least("--swav.sinkhorn-iterations", self.sinkhorn_iterations, 1)
+        at_least("--swav.queue-length", self.queue_length, 0)
+        at_least("--swav.freeze-prototypes-steps", self.freeze_prototypes_steps, 0)
+        not_negative("--swav.queue-start-epoch", self.queue_start_epoch)
         if not self.assign_crops or len(set(self.assign_crops)) != len(self.assign_crops):
             raise ConfigError("crops to assign must be distinct", where="--swav.assign-crops", found=self.assign_crops)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class OptimConfig:
-    """The optimizer and the learning-rate table; the rate is not scaled by the batch."""
-
-    optimizer: Literal["larc", "lars", "adamw"] = "larc"
-    """`larc` is SGD whose step is a share of each tensor's norm, `lars` the same but plain SGD without decay for biases
-    and norms, `adamw` Adam with decoupled decay, for transformers (--optim.base-lr about 0.0005)."""
-    epochs: MayGrow[int] = 100
-    """Length of the training, in passes over the pictures."""
-    base_lr: float = 4.8
-    """Learning rate at the end of the warm-up; the reference pairs 4.8 with 4096 images a step, 0.6 with 256."""
-    final_lr: float = 0.0048
-    """Learning rate the cosine approaches."""
-    warmup_epochs: float = 10
-    """Epochs of linear warm-up; a preset's takes at most half of a shorter run."""
-    start_lr: float = 0.3
-    """Learning rate of the first step of the warm-up."""
-    momentum: Expert[float] = 0.9
-    """SGD momentum; AdamW's first beta."""
-    beta2: Expert[float] = 0.999
-    """AdamW's second beta."""
-    weight_decay: float = 1e-6
-    """Weight decay, with LARC on every parameter as in the reference, else not on biases and norms."""
-    trust_coefficient: Expert[float] = 0.001
-    """LARC's share of the weight norm that one step may move."""
-    max_skipped_steps: Free[Expert[int]] = 0
-    """Steps that may be left out because their loss or a gradient was not finite, since the start or resume; one more
-    ends the training. Weights and queue are sound either way."""
-
-    def __post_init__(self) -> None:
-        """Refuse a warm-up that never ends, which the reference accepts in silence."""
-        _at_least("--optim.epochs", self.epochs, 1)
-        _positive("--optim.base-lr", self.base_lr)
-        _positive("--optim.trust-coefficient", self.trust_coefficient)
-        _at_least("--optim.max-skipped-steps", self.max_skipped_steps, 0)
-        for name in ("final_lr", "start_lr", "weight_decay", "momentum", "beta2"):
-            _not_negative(f"--optim.{name.replace('_', '-')}", getattr(self, name))
-        for name, value in (("momentum", self.momentum), ("beta2", self.beta2)):
-            if value >= 1:
-                raise ConfigError("never forgets", where=f"--optim.{name}", found=value, expected="below 1")
-        if not 0 <= self.warmup_epochs <= self.epochs:
-            raise ConfigError(
-                "warm-up does not fit the training",
-                where="--optim.warmup-epochs",
-                found=self.warmup_epochs,
-                expected=f"0 to --optim.epochs {self.epochs}",
-            )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -192,10 +145,10 @@ class CheckpointConfig:
 
     def __post_init__(self) -> None:
         """Refuse counts below what resume needs."""
-        _at_least("--checkpoint.every-epochs", self.every_epochs, 1)
-        _at_least("--checkpoint.every-steps", self.every_steps, 0)
-        _at_least("--checkpoint.keep", self.keep, 1)
-        _at_least("--checkpoint.keep-every-epochs", self.keep_every_epochs, 0)
+        at_least("--checkpoint.every-epochs", self.every_epochs, 1)
+        at_least("--checkpoint.every-steps", self.every_steps, 0)
+        at_least("--checkpoint.keep", self.keep, 1)
+        at_least("--checkpoint.keep-every-epochs", self.keep_every_epochs, 0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -215,7 +168,7 @@ class LogConfig:
 
     def __post_init__(self) -> None:
         """Refuse a logging interval of zero."""
-        _at_least("--log.every-steps", self.every_steps, 1)
+        at_least("--log.every-steps", self.every_steps, 1)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -240,9 +193,9 @@ class KnnConfig:
     def __post_init__(self) -> None:
         """Refuse a probe without neighbours or with a crop larger than the picture."""
         for name in ("every_epochs", "neighbours", "size", "max_train_images", "batch_size"):
-            _at_least(f"--knn.{name.replace('_', '-')}", getattr(self, name), 1)
-        _positive("--knn.temperature", self.temperature)
-        _at_least("--knn.resize", self.resize, self.size)
+            at_least(f"--knn.{name.replace('_', '-')}", getattr(self, name), 1)
+        positive("--knn.temperature", self.temperature)
+        at_least("--knn.resize", self.resize, self.size)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -300,18 +253,3 @@ class RunConfig:
     def folder(self) -> Path:
         """The run folder."""
         return self.runs_dir / self.name
-
-
-def _at_least(flag: str, value: int, least: int) -> None:
-    if value < least:
-        raise ConfigError("too small", where=flag, found=value, expected=f"{least} or more")
-
-
-def _positive(flag: str, value: float) -> None:
-    if not value > 0:
-        raise ConfigError("must be positive", where=flag, found=value)
-
-
-def _not_negative(flag: str, value: float) -> None:
-    if not value >= 0:
-        raise ConfigError("must not be negative", where=flag, found=value)

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from swav_dali.config.sections import OptimConfig
+from swav_dali.config.optim import OptimConfig
 from swav_dali.method.adamw import AdamW
 from swav_dali.method.guarded import GuardedOptimizer
 from swav_dali.method.larc import Larc

@@ -6,7 +6,8 @@ import math
 from dataclasses import dataclass
 from functools import cached_property
 
-from swav_dali.config.sections import CheckpointConfig, KnnConfig, LogConfig, OptimConfig, SwavConfig
+from swav_dali.config.optim import OptimConfig
+from swav_dali.config.sections import CheckpointConfig, KnnConfig, LogConfig, SwavConfig
 from swav_dali.method.schedule import learning_rates
 
 

@@ -9,7 +9,8 @@ import timm
 import torch
 import torchvision
 
-from swav_dali.config.sections import ModelConfig, OptimConfig, SwavConfig
+from swav_dali.config.optim import OptimConfig
+from swav_dali.config.sections import ModelConfig, SwavConfig
 from swav_dali.errors import ConfigError
 from swav_dali.method.optimizers import make_optimizer
 from swav_dali.method.step import train_step

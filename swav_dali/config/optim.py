@@ -1,0 +1,59 @@
+"""The optimizer's choices."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from pipelines.tags import Expert, Free, MayGrow
+from swav_dali.config.checks import at_least, not_negative, positive
+from swav_dali.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OptimConfig:
+    """The optimizer and the learning-rate table; the rate is not scaled by the batch."""
+
+    optimizer: Literal["larc", "lars", "adamw"] = "larc"
+    """`larc` is SGD whose step is a share of each tensor's norm, `lars` the same but plain SGD without decay for biases
+    and norms, `adamw` Adam with decoupled decay, for transformers (--optim.base-lr about 0.0005)."""
+    epochs: MayGrow[int] = 100
+    """Length of the training, in passes over the pictures."""
+    base_lr: float = 4.8
+    """Learning rate at the end of the warm-up; the reference pairs 4.8 with 4096 images a step, 0.6 with 256."""
+    final_lr: float = 0.0048
+    """Learning rate the cosine approaches."""
+    warmup_epochs: float = 10
+    """Epochs of linear warm-up; a preset's takes at most half of a shorter run."""
+    start_lr: float = 0.3
+    """Learning rate of the first step of the warm-up."""
+    momentum: Expert[float] = 0.9
+    """SGD momentum; AdamW's first beta."""
+    beta2: Expert[float] = 0.999
+    """AdamW's second beta."""
+    weight_decay: float = 1e-6
+    """Weight decay, with LARC on every parameter as in the reference, else not on biases and norms."""
+    trust_coefficient: Expert[float] = 0.001
+    """LARC's share of the weight norm that one step may move."""
+    max_skipped_steps: Free[Expert[int]] = 0
+    """Steps that may be left out because their loss or a gradient was not finite, since the start or resume; one more
+    ends the training. Weights and queue are sound either way."""
+
+    def __post_init__(self) -> None:
+        """Refuse a warm-up that never ends, which the reference accepts in silence."""
+        at_least("--optim.epochs", self.epochs, 1)
+        positive("--optim.base-lr", self.base_lr)
+        positive("--optim.trust-coefficient", self.trust_coefficient)
+        at_least("--optim.max-skipped-steps", self.max_skipped_steps, 0)
+        for name in ("final_lr", "start_lr", "weight_decay", "momentum", "beta2"):
+            not_negative(f"--optim.{name.replace('_', '-')}", getattr(self, name))
+        for name, value in (("momentum", self.momentum), ("beta2", self.beta2)):
+            if value >= 1:
+                raise ConfigError("never forgets", where=f"--optim.{name}", found=value, expected="below 1")
+        if not 0 <= self.warmup_epochs <= self.epochs:
+            raise ConfigError(
+                "warm-up does not fit the training",
+                where="--optim.warmup-epochs",
+                found=self.warmup_epochs,
+                expected=f"0 to --optim.epochs {self.epochs}",
+            )
