@@ -13,10 +13,11 @@ from nvidia.dali.pipeline import Pipeline
 from pipelines.batch import ImageBatch
 from pipelines.config import LoaderOptions
 from pipelines.graph import DaliDevice, dali_device, decode, device_id
-from pipelines.reading.guard import guarded
+from pipelines.reading.guard import bounded, guarded
 from pipelines.reading.reader import ReadPlan, exchange, ids_of, labels_of, parse_names, plan_reading, read
 from pipelines.streaming.resilient import Made, ResilientStream, Slots, StreamPlan
 from pipelines.streaming.tensors import as_tensor
+from shards.pictures.troubles import MOST_STRETCHED
 from shards.tars.shardset import ShardSet
 
 
@@ -94,6 +95,7 @@ class ImageLoader:
                 device=self._device,
                 decoder=dali_device(self._device),
                 options=self._options,
+                most_stretched=MOST_STRETCHED,
             )
         )
         try:
@@ -135,6 +137,7 @@ def _image_graph(
 ) -> tuple[DataNode, DataNode, DataNode]:
     encoded, digits, source = nodes
     encoded, shapes = guarded(encoded)
+    encoded = bounded(encoded, shapes, MOST_STRETCHED)
     sides = fn.cast(shapes, dtype=types.FLOAT)[0:2]
     resized = math.floor(sides * float(plan.resize) / fn.reductions.min(sides))
     images = fn.resize(decode(encoded, device, options), size=resized, interp_type=types.INTERP_LINEAR, antialias=True)

@@ -32,6 +32,19 @@ def guarded(encoded: DataNode) -> tuple[DataNode, DataNode]:
     return fn.reshape(encoded, rel_shape=answers), shapes  # the shape 0 x bytes does not hold them, an error
 
 
+def bounded(encoded: DataNode, shapes: DataNode, most_stretched: float) -> DataNode:
+    """`encoded`, without a copy, where no side is longer than so many times the other; otherwise the batch fails.
+
+    Args:
+        encoded: uint8 (bytes,) on the CPU.
+        shapes: int64 (3,), height and width first.
+        most_stretched: the longer side over the shorter. Resizing the shorter makes the longer as many times its size.
+    """
+    sides = fn.cast(shapes, dtype=types.FLOAT)[0:2]
+    is_within = fn.reductions.max(sides) <= fn.reductions.min(sides) * float(most_stretched)
+    return fn.reshape(encoded, rel_shape=fn.stack(fn.cast(is_within, dtype=types.FLOAT)))
+
+
 def _answers(encoded: DataNode, shapes: DataNode) -> DataNode:
     """float32 (1,): 1 where the picture may be decoded, else 0."""
     operator: Any = LoadedOperator(

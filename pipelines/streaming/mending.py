@@ -17,7 +17,7 @@ from nvidia.dali import fn, types
 from nvidia.dali.pipeline import Pipeline
 
 from pipelines.config import LoaderOptions
-from pipelines.errors import SampleError
+from pipelines.errors import PipelineError, SampleError
 from pipelines.graph import DaliDevice, decode, device_id
 from pipelines.reading.reader import ReadPlan, members, parse_source
 from pipelines.streaming.failures import reason_of
@@ -60,19 +60,63 @@ def replay(plan: ReadPlan, *, batch_size: int, state: bytes | None) -> list[Enco
 
 
 def undecodable(
-    samples: Sequence[EncodedSample], device: torch.device, decoder_device: DaliDevice, options: LoaderOptions
+    samples: Sequence[EncodedSample],
+    device: torch.device,
+    decoder_device: DaliDevice,
+    options: LoaderOptions,
+    *,
+    most_stretched: float | None = None,
 ) -> dict[int, str]:
-    """Places in the batch of the samples that cannot be decoded to `decoder_device`, each with DALI's reason."""
+    """Places in the batch of the samples that the graph does not take, each with DALI's reason or ours.
+
+    Args:
+        samples: of the batch.
+        device: of the batch.
+        decoder_device: where pictures are decoded.
+        options: how.
+        most_stretched: the longer side over the shorter that the graph takes; None takes any.
+    """
     found: dict[int, str] = {}
     decoder: Pipeline | None = None
     for place, sample in enumerate(samples):
         decoder = decoder or _decoder(device, decoder_device, options)
         try:
             decoder.feed_input("encoded", [sample.content])
-            decoder.run()
+            height, width = np.array(decoder.run()[0].at(0))[:2].tolist()
         except RuntimeError as error:
             found[place], decoder = reason_of(error), None
+            continue
+        if most_stretched is not None and max(height, width) > most_stretched * min(height, width):
+            found[place] = f"{width} x {height} pixels: one side is more than {most_stretched:.0f} times the other"
     return found
+
+
+def is_out_of_memory(error: PipelineError) -> bool:
+    """Whether a batch failed for want of memory, of the machine or of the device."""
+    return any(said in str(error) for said in ("bad_alloc", "out of memory", "Can't allocate", "cudaErrorMemory"))
+
+
+def memory_error(samples: Sequence[EncodedSample]) -> SampleError:
+    """The error that names the largest picture of a batch for which there was too little memory."""
+    pixels = [_num_pixels(sample) for sample in samples]
+    largest, total = samples[int(np.argmax(pixels))], 3e-9 * sum(pixels)
+    return SampleError(
+        "too little memory for a batch, in which this is the largest picture",
+        where=largest,
+        found=f"{max(pixels) / 1e6:,.1f} million pixels, {total:,.2f} GB for all pictures of the batch",
+        fix="use a smaller batch, or build the shards with --max-pixels or --short-side",
+    )
+
+
+def _num_pixels(sample: EncodedSample) -> int:
+    pipeline = Pipeline(batch_size=1, num_threads=1, device_id=None, prefetch_queue_depth=1)
+    with pipeline:
+        encoded = fn.external_source(name="encoded", dtype=types.UINT8, ndim=1)
+        pipeline.set_outputs(fn.peek_image_shape(encoded, adjust_orientation=False))
+    pipeline.build()
+    pipeline.feed_input("encoded", [sample.content])
+    height, width = np.array(pipeline.run()[0].at(0))[:2].tolist()
+    return int(height * width)
 
 
 def sample_error(samples: Sequence[EncodedSample], bad: Mapping[int, str]) -> SampleError:

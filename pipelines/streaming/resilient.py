@@ -19,7 +19,7 @@ from pipelines.config import LoaderOptions
 from pipelines.errors import PipelineError, SampleWarning
 from pipelines.graph import DaliDevice
 from pipelines.reading.reader import ReadPlan
-from pipelines.streaming.mending import replay, sample_error, substitutes, undecodable
+from pipelines.streaming.mending import is_out_of_memory, memory_error, replay, sample_error, substitutes, undecodable
 from pipelines.streaming.saved_state import transplant
 from pipelines.streaming.stream import Stream
 
@@ -38,6 +38,7 @@ class StreamPlan:
         device: where batches are wanted.
         decoder: where its pictures are decoded to.
         options: how to decode, and what to do on an error.
+        most_stretched: the longer side over the shorter that the graph takes; None takes any.
     """
 
     reading: ReadPlan
@@ -46,6 +47,7 @@ class StreamPlan:
     device: torch.device
     decoder: DaliDevice
     options: LoaderOptions
+    most_stretched: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +95,9 @@ class ResilientStream:
             samples = replay(plan.reading, batch_size=plan.batch_size, state=self.state)
         except RuntimeError:
             raise error from error.__cause__  # the reader itself fails, and its error names the place
-        bad = undecodable(samples, plan.device, plan.decoder, plan.options)
+        if is_out_of_memory(error):
+            raise memory_error(samples) from error
+        bad = undecodable(samples, plan.device, plan.decoder, plan.options, most_stretched=plan.most_stretched)
         if not bad:
             raise error
         if plan.options.on_error == "stop" or len(bad) == plan.batch_size:
