@@ -13,7 +13,6 @@ batches, so a saved position is the graph's own.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from torch import Tensor
 from pipelines.config import CropGroup, Precision
 from pipelines.crops.stage.blur import blur_down, finish
 from pipelines.crops.stage.color import distort
+from pipelines.crops.stage.held import Held
 from pipelines.crops.stage.jit import EXACT, build_launcher, interprets
 from pipelines.crops.stage.jobs import SCRATCH_MIB, Jobs, SentJobs, images_at_once, plan_jobs, send
 from pipelines.crops.stage.pictures import Pictures, pictures_of
@@ -95,7 +95,7 @@ class CropStage:
         self._dtype: torch.dtype = getattr(torch, precision)
         self._affine = torch.tensor(affine, dtype=torch.float32, device=device)
         self._scratch_mib = scratch_mib
-        self._read: deque[tuple[torch.cuda.Event, Tensor]] = deque()
+        self._held = Held()
 
     def __call__(self, pictures: Any, rows: Sequence[Any]) -> tuple[Tensor, ...]:
         """The crops of a batch from DALI's outputs, ordered on torch's current stream.
@@ -172,14 +172,11 @@ class CropStage:
         return torch.cuda.device(self._device) if self._device.type == "cuda" else nullcontext()
 
     def _keep_until_read(self, pixels: Tensor) -> None:
-        """Hold DALI's memory until the kernels enqueued so far are done with it, without waiting for them."""
-        if self._device.type != "cuda":
-            return
-        while self._read and self._read[0][0].query():
-            self._read.popleft()
-        done = torch.cuda.Event()
-        done.record()
-        self._read.append((done, pixels))
+        """Hold DALI's memory until the kernels enqueued so far are done with it."""
+        if self._device.type == "cuda":
+            done = torch.cuda.Event()
+            done.record()
+            self._held.until(done, pixels)
 
 
 def _parts(length: int, part: int) -> int:
