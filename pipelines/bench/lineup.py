@@ -32,59 +32,21 @@ class Setting:
 
 def line_up(setting: Setting, *, threads: int, peers: bool) -> list[Entry]:
     """Every entry for a number of threads, in the order of the report."""
-    entries = [*_parts(setting, threads), *_wholes(setting, threads)]
+    options, augment, device = replace(setting.options, threads=threads), setting.augment, setting.device
+    by: CropsBy = resolve_crops_by("auto", on_cuda=device.type == "cuda")
+    size, shards = setting.batch_size, setting.shards
+    part = partial(stages.open_part, shards, batch_size=size, device=device, options=options)
+    whole = partial(stages.open_full, shards, crops=setting.crops, batch_size=size, device=device, options=options)
+    enter = partial(Entry, threads=threads, ahead=options.prefetch, bytes_per_item=setting.bytes_per_image)
+    entries = [
+        enter(name=READ, open=partial(part, decodes=False)),
+        enter(name=DECODE, open=partial(part, decodes=True)),
+        enter(name=CUT, open=partial(whole, augment=stages.without(augment), crops_by=by)),
+        enter(name=COLOUR, open=partial(whole, augment=stages.without(augment, "flip", "jitter", "gray"), crops_by=by)),
+        enter(name=EXACT, open=partial(whole, augment=augment, crops_by=by)),
+        enter(name=FAST, open=partial(whole, augment=augment, crops_by="dali")),
+    ]
     return [*entries, *_peers(setting, threads)] if peers else entries
-
-
-def _parts(setting: Setting, threads: int) -> list[Entry]:
-    options = replace(setting.options, threads=threads)
-    return [
-        Entry(
-            name=name,
-            threads=threads,
-            ahead=options.prefetch,
-            bytes_per_item=setting.bytes_per_image,
-            open=partial(
-                stages.open_part,
-                setting.shards,
-                decodes=decodes,
-                batch_size=setting.batch_size,
-                device=setting.device,
-                options=options,
-            ),
-        )
-        for name, decodes in ((READ, False), (DECODE, True))
-    ]
-
-
-def _wholes(setting: Setting, threads: int) -> list[Entry]:
-    options, augment = replace(setting.options, threads=threads), setting.augment
-    by: CropsBy = resolve_crops_by("auto", on_cuda=setting.device.type == "cuda")
-    chosen: tuple[tuple[str, CropsBy, Augmentation], ...] = (
-        (CUT, by, stages.without(augment)),
-        (COLOUR, by, stages.without(augment, "flip", "jitter", "gray")),
-        (EXACT, by, augment),
-        (FAST, "dali", augment),
-    )
-    return [
-        Entry(
-            name=name,
-            threads=threads,
-            ahead=options.prefetch,
-            bytes_per_item=setting.bytes_per_image,
-            open=partial(
-                stages.open_full,
-                setting.shards,
-                crops=setting.crops,
-                augment=distortions,
-                crops_by=crops_by,
-                batch_size=setting.batch_size,
-                device=setting.device,
-                options=options,
-            ),
-        )
-        for name, crops_by, distortions in chosen
-    ]
 
 
 def _peers(setting: Setting, threads: int) -> list[Entry]:

@@ -1,1 +1,1 @@
-"""Shard sets at a URL: places, copies with checksums."""
+"""Where a shard set lies, a folder or a URL, behind one store; copies with checksums."""
