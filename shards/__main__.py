@@ -7,8 +7,7 @@ import importlib
 import os
 import sys
 
-from shards.commands.os_errors import say_os_errors
-from shards.errors import run_command
+from shards.errors import ShardError, run_command
 
 COMMANDS = ("build", "fetch", "index", "demo", "check", "info", "stage", "bench")
 EXAMPLES = """\
@@ -34,7 +33,10 @@ def main() -> int:
     for name in [name for name in COMMANDS if name in sys.argv[1:2]] or COMMANDS:
         importlib.import_module(f"shards.commands.{name}").add_parser(subparsers)
     args = parser.parse_args()
-    return say_os_errors(args.run)(args)
+    try:
+        return int(args.run(args))
+    except OSError as error:  # no permission, no space, no such folder: for a person, and in one line
+        raise ShardError(error.strerror or str(error), where=error.filename) from error
 
 
 if __name__ == "__main__":
