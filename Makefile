@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: help env demo test check slow drill drill-short gpu-check clean
+.PHONY: help env demo test check slow drill drill-short soak dependencies gpu-check clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -39,6 +39,12 @@ drill: env  ## 300 trials of what can happen to a run, into docs/drill.md; goes 
 
 drill-short: env  ## one trial of each cheap kind, two minutes
 	$(BIN)/python -m tests.drill --short --again
+
+soak: env  ## half an hour of two ranks: does anything grow?
+	$(BIN)/python -m tests.drill.soak --minutes 30
+
+dependencies: env  ## docs/dependencies.md from the installed packages
+	$(BIN)/python tests/tools/dependencies.py
 
 gpu-check:  ## on a machine with a GPU: all figures into gpu-check.json; needs no network, goes on where it was killed
 	$(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON)) -m pipelines gpu-check --json gpu-check.json
