@@ -15,21 +15,21 @@ FILE_OPERATIONS = ("fsync", "rename", "replace", "mkdir", "unlink", "rmdir", "pw
 
 
 def at_step(number: int, act: Callable[[], object], *, rank: int = 0, attempt: int = 0) -> Hook:
-    """Act in `rank` as its step `number` (from 1) begins, in that attempt of torchrun."""
+    """Act in `rank` as step `number` of the run (from 1) begins, in that attempt of torchrun."""
 
     def hook(place: Place) -> None:
         import swav_dali.run.loop as loop
 
         if (place.rank, place.attempt) != (rank, attempt):
             return
-        real = loop.train_step
+        real = loop._step
 
-        def train_step(*args: Any, **kwargs: Any) -> Any:
-            if read_step(place.steps, rank) + 1 == number:
+        def step(run: Any, batch: Any) -> Any:
+            if run.clock.step + 1 == number:
                 act()
-            return real(*args, **kwargs)
+            return real(run, batch)
 
-        loop.train_step = train_step
+        loop._step = step
 
     return hook
 

@@ -48,8 +48,8 @@ OPERATIONS = 110
 
 @kind("kill -9 as a step begins, up to twice", 20)
 def kill_at_step(trial: Trial) -> Verdict:
-    for _ in range(trial.dice.choice((1, 2))):
-        trial.go(hooks=[at_step(trial.dice.randint(1, 9), die)])
+    for number in sorted(trial.dice.sample(range(1, TOTAL), trial.dice.choice((1, 2)))):
+        trial.go(hooks=[at_step(number, die)])
     return trial.finish()
 
 

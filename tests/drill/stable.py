@@ -27,16 +27,14 @@ Watcher = Callable[["Running"], None]
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """One rank of one start: `steps[rank]` is the number of steps begun, seen by the drill as well."""
+    """One rank of one start: `steps[rank]` is the step of the run that it has begun, seen by the drill as well."""
 
     rank: int
     attempt: int
     steps: mmap.mmap
 
-    def begin_step(self) -> int:
-        number = read_step(self.steps, self.rank) + 1
+    def begin_step(self, number: int) -> None:
         struct.pack_into("i", self.steps, 4 * self.rank, number)
-        return number
 
 
 def read_step(steps: mmap.mmap, rank: int) -> int:
@@ -172,13 +170,13 @@ def train(arguments: Sequence[str], place: Place, hooks: Sequence[Hook]) -> None
     import swav_dali.run.loop as loop
     from shards.errors import run_command
 
-    real = loop.train_step
+    real = loop._step
 
-    def counted(*args: Any, **kwargs: Any) -> Any:
-        place.begin_step()
-        return real(*args, **kwargs)
+    def counted(run: Any, batch: Any) -> Any:
+        place.begin_step(run.clock.step + 1)
+        return real(run, batch)
 
-    loop.train_step = counted
+    loop._step = counted
     for hook in hooks:
         hook(place)
     sys.argv = ["train.py", *arguments]

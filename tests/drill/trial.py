@@ -19,6 +19,7 @@ Verdict = Literal["same bits", "refused", "as said", "skipped", "WRONG", "HUNG"]
 STEPS_PER_EPOCH, EPOCHS = 10, 2
 TOTAL = STEPS_PER_EPOCH * EPOCHS
 OPTIONS = {"data__validation": "none", "checkpoint__every_steps": "4", "optim__epochs": str(EPOCHS)}
+FLAGS = ("--log.no-headspace",)  # it is half of the steps of a run as small as this
 BATCH = {1: "4", 2: "2"}
 
 
@@ -88,7 +89,7 @@ class Trial:
         command = training.command(self.data, self.folder / "runs", options.pop("name", "run"), **options)
         self.num_starts += 1
         ended = start(
-            command[command.index("train.py") + 1 :],
+            [*command[command.index("train.py") + 1 :], *FLAGS],
             self.folder / f"start-{self.num_starts}",
             ranks=size,
             hooks=hooks,
