@@ -34,7 +34,7 @@ def resolve(config: RunConfig, world: World) -> RunConfig:
         device="cuda" if on_cuda else "cpu",
         precision=precision,
         data=replace(data, loader=loader, crops_by=resolve_crops_by(data.crops_by, on_cuda=on_cuda)),
-        log=_with_wandb_mode(config.log),
+        log=_with_wandb_mode(config.log, world),
     )
 
 
@@ -50,9 +50,11 @@ def _pixels(config: RunConfig, *, has_autocast: bool) -> PixelPrecision:
     return asked
 
 
-def _with_wandb_mode(log: LogConfig) -> LogConfig:
+def _with_wandb_mode(log: LogConfig, world: World) -> LogConfig:
     if log.wandb != "auto":
         return log
+    if not world.is_main:  # which alone writes to it
+        return replace(log, wandb="off")
     from swav_dali.watch.sinks.wandb import login_is_found  # wandb takes a second to import, and is often off
 
     return replace(log, wandb="online" if login_is_found() else "offline")

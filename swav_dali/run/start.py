@@ -81,7 +81,7 @@ def _choose(config: RunConfig) -> Start:
         try:
             meta = check_checkpoint(folder)
         except CheckpointError as error:
-            damaged.append(f"skipped {folder.name}: {error}")
+            damaged.append(f"skipped {folder.name}: {str(error).removesuffix(f'; {error.fix}')}")
             continue
         if config.resume == "never":
             raise CheckpointError(

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import training
 
 from pipelines.config import CropsBy
 from swav_dali.config.presets import load_preset
@@ -67,6 +68,11 @@ def test_a_config_file_without_an_id_is_written_anew_with_another(tmp_path: Path
     assert second not in (first, "3")
     assert read_run_id(path) == second
     assert [file.name for file in config.folder.iterdir()] == ["config.json"]
+
+
+def test_the_id_of_a_run_of_the_first_version_is_kept() -> None:
+    path = training.ROOT / "tests" / "data" / "first_version" / "config.json"
+    assert read_run_id(path) == json.loads(path.read_text())["run_id"]
 
 
 def test_the_run_id_stays_over_a_resume_and_is_new_for_a_new_run(tmp_path: Path) -> None:

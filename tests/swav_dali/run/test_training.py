@@ -55,7 +55,9 @@ def test_every_key_is_declared_and_counts_are_whole(finished: Path) -> None:
 
 def test_the_run_folder_is_complete(finished: Path) -> None:
     folder = finished / "whole"
-    assert json.loads((folder / "config.json").read_text())["optim.epochs"] == 2
+    saved = json.loads((folder / "config.json").read_text())
+    assert saved["optim.epochs"] == 2
+    assert "auto" not in saved.values()
     newest = load_meta(find_checkpoints(folder / "checkpoints")[-1])
     assert newest.epoch == 2
     kinds = [json.loads(line)["kind"] for line in (folder / "events.jsonl").read_text().splitlines()]
