@@ -10,7 +10,7 @@ import re
 
 from tyro.constructors import PrimitiveConstructorSpec
 
-from pipelines.config import IMAGENET_CROPS, CropGroup
+from pipelines.config import IMAGENET_CROPS, Augmentation, CropGroup
 from pipelines.errors import PipelineError
 
 Crops = tuple[CropGroup, ...]
@@ -28,6 +28,16 @@ RECIPES: dict[str, Crops] = {
     "2x64+4x32": (_group(2, 64, 0.3, 1.0), _group(4, 32, 0.08, 0.3)),
     "2x32+4x16": (_group(2, 32, 0.3, 1.0), _group(4, 16, 0.1, 0.3)),
 }
+_SMALL_BLUR = 0.6  # of 224 pixels 2.0 is the reference's; on crops of 64 it would leave no texture to learn from
+PRESETS: dict[str, tuple[Crops, Augmentation]] = {
+    "demo": (RECIPES["2x64+4x32"], Augmentation(max_sigma=_SMALL_BLUR)),
+    "small": (
+        (_group(2, 64, 0.4, 1.0), _group(4, 32, 0.15, 0.4)),
+        Augmentation(max_sigma=_SMALL_BLUR, brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1),
+    ),
+    "imagenet": (IMAGENET_CROPS, Augmentation()),
+}
+"""Crops and distortions of the trainer's presets, so that `show` draws what they train on."""
 CROPS_HELP = "crops of every picture: 2x224+6x96, or with their shares of its area 2x224@0.14-1+6x96@0.05-0.14"
 _FIRST, _OTHERS = (0.14, 1.0), (0.05, 0.14)
 _PART = re.compile(r"(\d+)x(\d+)(?:@(\d*\.?\d+)-(\d*\.?\d+))?")

@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from pipelines.config import Augmentation
-from pipelines.recipes import CROPS_HELP, parse_crops
+from pipelines.recipes import CROPS_HELP, PRESETS, parse_crops
 from shards.commands.common import Subparsers, add_command, positive, say
 from shards.tars.shardset import load_shard_set
 
 EXAMPLES = """\
-  python -m pipelines show data/pets/train
+  python -m pipelines show data/imagenet/train
+  python -m pipelines show data/demo/train --preset demo
   python -m pipelines show data/pets/train --images 8 --crops 2x160+4x96 --group 1 --out crops.png --seed 3
 """
 
@@ -22,7 +22,10 @@ def add_parser(subparsers: Subparsers) -> None:
     parser = add_command(subparsers, "show", summary, examples=EXAMPLES)
     parser.add_argument("shards", type=Path, metavar="SHARDS", help="a shard set; it is only read")
     parser.add_argument("--images", type=positive, default=6, metavar="N", help="rows: the first images (default 6)")
-    parser.add_argument("--crops", default="2x224+6x96", metavar="CROPS", help=CROPS_HELP)
+    parser.add_argument(
+        "--preset", choices=PRESETS, default="imagenet", help="crops and distortions of a preset (default imagenet)"
+    )
+    parser.add_argument("--crops", metavar="CROPS", help=f"{CROPS_HELP} (default: those of the preset)")
     parser.add_argument("--group", type=int, default=0, metavar="K", help="crop group that is drawn (default 0)")
     parser.add_argument("--seed", type=int, default=0, help="of the drawn parameters")
     parser.add_argument("--out", type=Path, default=Path("crops.png"), help="the picture (default crops.png)")
@@ -31,8 +34,9 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the picture, print the tables."""
-    groups, shards = parse_crops(args.crops), load_shard_set(args.shards)
-    group, augment = groups[args.group % len(groups)], Augmentation()
+    crops, augment = PRESETS[args.preset]
+    groups, shards = parse_crops(args.crops) if args.crops else crops, load_shard_set(args.shards)
+    group = groups[args.group % len(groups)]
 
     from pipelines.parity.compare import compare, table
     from pipelines.parity.contact_sheet import contact_sheet

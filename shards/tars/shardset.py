@@ -75,7 +75,7 @@ def load_shard_set(root: Path, *, tars_elsewhere: bool = False) -> ShardSet:
     if not root.is_dir():
         raise ShardError("no such folder", where=root, expected="a folder of shards", fix=BUILD_FIX)
     if not path.is_file():
-        raise ShardError(f"no {MANIFEST_NAME}", where=root, found=_what_is_there(root), fix=BUILD_FIX)
+        raise ShardError(f"no {MANIFEST_NAME}", where=root, found=_what_is_there(root), fix=_way_in(root))
     content = path.read_bytes()
     manifest = parse_manifest(content, where=path)
     return ShardSet(
@@ -105,6 +105,12 @@ def _open_shard(root: Path, entry: ShardEntry, tars_elsewhere: bool) -> Shard:
 def _changed(path: Path, found: str, expected: str) -> ShardError:
     what = "changed since the manifest was written"
     return ShardError(what, where=path, found=found, expected=expected, fix=CHANGED_FIX)
+
+
+def _way_in(root: Path) -> str:
+    """What to do about a folder that is no set: name one of those in it, or make one."""
+    split = next(iter(sorted(root.glob(f"*/{MANIFEST_NAME}"))), None)
+    return BUILD_FIX if split is None else f"name one of them, for instance {split.parent}"
 
 
 def _what_is_there(root: Path) -> str:

@@ -10,7 +10,7 @@ import difflib
 from dataclasses import replace
 from pathlib import Path
 
-from pipelines.config import Augmentation, CropGroup
+from pipelines.recipes import PRESETS
 from swav_dali.config.optim import OptimConfig
 from swav_dali.config.sections import (
     CheckpointConfig,
@@ -23,22 +23,17 @@ from swav_dali.config.sections import (
 )
 from swav_dali.errors import ConfigError
 
-# The reference's blur is for 224 pixels; on crops of 64 the same sigma would leave no texture to learn from.
-_SMALL_BLUR = 0.6
-
 
 def _demo() -> RunConfig:
+    crops, augment = PRESETS["demo"]
     return RunConfig(
         name="demo",
         data=DataConfig(
             train=Path("data/demo/train"),
             validation=Path("data/demo/validation"),
             batch_size=64,
-            crops=(
-                CropGroup(num=2, size=64, min_scale=0.3, max_scale=1.0),
-                CropGroup(num=4, size=32, min_scale=0.08, max_scale=0.3),
-            ),
-            augment=Augmentation(max_sigma=_SMALL_BLUR),
+            crops=crops,
+            augment=augment,
         ),
         model=ModelConfig(arch="tiny", hidden_dim=256, embedding_dim=64, num_prototypes=32),
         swav=SwavConfig(epsilon=0.02, freeze_prototypes_steps=50),
@@ -51,6 +46,7 @@ def _demo() -> RunConfig:
 
 def _small() -> RunConfig:
     demo = _demo()
+    crops, augment = PRESETS["small"]
     return replace(
         demo,
         name="small",
@@ -58,11 +54,8 @@ def _small() -> RunConfig:
             demo.data,
             train=Path("data/small/train"),
             validation=Path("data/small/validation"),
-            crops=(
-                CropGroup(num=2, size=64, min_scale=0.4, max_scale=1.0),
-                CropGroup(num=4, size=32, min_scale=0.15, max_scale=0.4),
-            ),
-            augment=Augmentation(max_sigma=_SMALL_BLUR, brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1),
+            crops=crops,
+            augment=augment,
         ),
         model=replace(demo.model, num_prototypes=64),
         swav=replace(demo.swav, freeze_prototypes_steps=100),

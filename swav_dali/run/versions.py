@@ -8,13 +8,16 @@ from pathlib import Path
 from swav_dali.errors import CheckpointError
 
 _DALI = ("nvidia-dali-cuda130", "nvidia-dali-cuda120")
-_PACKAGES = ("torch", "torchvision", *_DALI, "numba", "numpy")
+_ARITHMETIC = "swav-dali arithmetic"
+_REVISION = "2"
+"""Raised whenever the same step of the same run gives other bits than before; runs that do not say are of the first."""
+_PACKAGES = (_ARITHMETIC, "torch", "torchvision", *_DALI, "numba", "numpy")
 
 
 def versions() -> dict[str, str]:
     """Name and version of those that are installed."""
-    found = {}
-    for name in _PACKAGES:
+    found = {_ARITHMETIC: _REVISION}
+    for name in _PACKAGES[1:]:
         try:
             found[name] = version(name)
         except PackageNotFoundError:
@@ -39,7 +42,7 @@ def refuse_other_dali(saved: dict[str, str], *, where: Path) -> None:
 
 def changed_versions(saved: dict[str, str]) -> list[str]:
     """One line about the packages that have changed; empty if none has."""
-    now = versions()
+    now, saved = versions(), {_ARITHMETIC: "1", **saved}
     both = [name for name in _PACKAGES if name in saved and name in now]
     changed = [f"{name} {saved[name]} -> {now[name]}" for name in both if saved[name] != now[name]]
     if not changed:

@@ -6,7 +6,8 @@ import pytest
 
 from pipelines.config import CropGroup
 from pipelines.errors import PipelineError
-from pipelines.recipes import RECIPES, crops_text, parse_crops, sizes_text
+from pipelines.recipes import PRESETS, RECIPES, crops_text, parse_crops, sizes_text
+from swav_dali.config.presets import load_preset
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -18,6 +19,12 @@ def test_the_default_is_the_references() -> None:
     large, small = parse_crops("2x224+6x96")
     assert (large.num, large.size, large.min_scale, large.max_scale) == (2, 224, 0.14, 1.0)
     assert (small.num, small.size, small.min_scale, small.max_scale) == (6, 96, 0.05, 0.14)
+
+
+def test_the_presets_draw_what_the_trainer_s_do() -> None:
+    for name, (crops, augment) in PRESETS.items():
+        data = load_preset({"imagenet": "imagenet_256"}.get(name, name)).data
+        assert (data.crops, data.augment) == (crops, augment)
 
 
 def test_scales_are_read_and_the_others_keep_their_default() -> None:

@@ -183,6 +183,12 @@ def test_another_torch_is_said_and_another_dali_is_refused_with_the_way_out(conf
     assert "1.2.3" in find(replace(config), TWO).warnings[0]
 
 
+def test_a_run_from_before_the_arithmetic_changed_is_told_so(config: RunConfig) -> None:
+    save(config, 10, versions={name: found for name, found in versions().items() if "arithmetic" not in name})
+    (said,) = find(config).warnings
+    assert "swav-dali arithmetic 1 -> " in said
+
+
 def test_the_same_dali_for_another_cuda_is_the_same(config: RunConfig) -> None:
     now = versions()
     dali = next(name for name in now if "dali" in name)
