@@ -8,7 +8,7 @@ import sys
 
 from shards.errors import run_command
 
-COMMANDS = ("evaluate", "features", "assign", "export")
+COMMANDS = ("report", "evaluate", "features", "assign", "export")
 EXAMPLES = """\
 examples:
   python -m swav_dali evaluate linear runs/demo          linear heads on frozen features

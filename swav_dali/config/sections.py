@@ -161,6 +161,8 @@ class LogConfig:
     """Progress bar on a terminal, plain lines elsewhere."""
     headspace: bool = True
     """Measure at the start, in a few seconds, what the model does when data costs nothing."""
+    report_minutes: float = 5.0
+    """Minutes between drawings of report.html, by a process of their own; 0 is off."""
     wandb: WandbMode = "auto"
     """`auto` is online where a login is found and offline elsewhere."""
     wandb_project: str = "swav-dali"

@@ -43,6 +43,7 @@ from swav_dali.run.versions import versions
 from swav_dali.watch.sinks.base import Event, Sink, SinkGroup
 from swav_dali.watch.sinks.console import ConsoleSink
 from swav_dali.watch.sinks.jsonl import JsonlSink
+from swav_dali.watch.sinks.report import ReportSink
 from swav_dali.watch.skipped import SkippedSteps
 from swav_dali.watch.watch import PerImage, Watch
 
@@ -189,6 +190,8 @@ def _open_sinks(run: Run, *, is_new: bool) -> list[Sink]:
     sinks: list[Sink] = [JsonlSink(config.folder, resume_step=-1 if is_new else step)]
     if config.log.console:
         sinks.append(ConsoleSink(total_steps=plan.total_steps, start_step=step, epochs=plan.epochs))
+    if config.log.report_minutes > 0:
+        sinks.append(ReportSink(config.folder, every_minutes=config.log.report_minutes))
     if config.log.wandb != "off":
         from swav_dali.watch.sinks.wandb import WandbSink
 

@@ -169,8 +169,17 @@ def shown(key: str, value: float) -> str:
             return f"{value:.0f}"
         case "images" | "images/s" | "crops/s":
             return f"{value:.0f} {unit}"
+        case "s" if value >= 60:
+            return duration(value)
         case _:
             return f"{value:.3g} {unit}"
+
+
+def duration(seconds: float) -> str:
+    """Minutes and seconds, or hours and minutes."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h{minutes:02d}m" if hours else f"{minutes}m{rest:02d}s"
 
 
 def markdown_table() -> str:

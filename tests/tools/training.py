@@ -28,6 +28,7 @@ TINY = {
     "--optim.epochs": "2",
     "--log.every-steps": "1",
     "--log.wandb": "off",
+    "--log.report-minutes": "0",
     "--knn.every-epochs": "1",
     "--knn.resize": "32",
     "--knn.size": "32",

@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from swav_dali.watch.record import shown
+from swav_dali.watch.record import duration, shown
 from swav_dali.watch.sinks.base import Event, Record
 
 
@@ -41,7 +41,7 @@ class ConsoleSink:
             self._progress.update(self._task, completed=float(record["step"]), figures=figures(record))
             if "knn_top1" not in record:
                 return
-        left = f"  {_duration(float(record['seconds_left']))} left" if "seconds_left" in record else ""
+        left = f"  {duration(float(record['seconds_left']))} left" if "seconds_left" in record else ""
         place = f"epoch {record['epoch']}/{self._epochs}  step {record['step']}/{self._total}"
         self._console.print(f"{place}  {figures(record)}{left}", markup=False)
 
@@ -70,12 +70,6 @@ def figures(record: Record) -> str:
     if known:
         parts.append(f"kNN of {', '.join(known)}")
     return "  ".join(parts)
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}h{minutes:02d}m" if hours else f"{minutes}m{rest:02d}s"
 
 
 def _progress(console: Console) -> Progress:

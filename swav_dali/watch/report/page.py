@@ -1,0 +1,124 @@
+"""The page: one file with its script inside, that asks for nothing and reads well on a phone, on paper, in the dark."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from bokeh.embed import components
+from bokeh.resources import Resources
+
+from swav_dali.watch.record import shown
+from swav_dali.watch.report.plots import COLOURS, draw_panels
+from swav_dali.watch.report.runs import RunData, read_run
+
+_EVENTS = 200
+_HEADLINES = (
+    "step",
+    "epoch",
+    "images_per_second",
+    "headspace_share",
+    "data_wait_share",
+    "loss",
+    "ln_k",
+    "knn_top1",
+    "seconds_left",
+)
+_POLICY = (
+    "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; img-src data: blob:; "
+    "font-src data:"
+)
+"""Even a script that got in could ask nobody for anything."""
+_STYLE = Path(__file__).with_name("style.css")
+
+
+def write_report(folders: Sequence[Path], out: Path) -> None:
+    """Write the report of these runs to `out`, whole or not at all.
+
+    Raises:
+        ConfigError: a folder is no run.
+        OSError: `out` cannot be written.
+    """
+    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_text(render([read_run(folder) for folder in folders]), encoding="utf-8")
+        temporary.replace(out)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def render(runs: Sequence[RunData], *, refresh_seconds: int = 0) -> str:
+    """The page of these runs; with `refresh_seconds` it loads itself again."""
+    panels = draw_panels(runs)
+    script, divs = components([panel for _, panel in panels])
+    groups = dict.fromkeys(group for group, _ in panels)
+    placed = [(group, div) for (group, _), div in zip(panels, divs, strict=True)]
+    refresh = f'<meta http-equiv="refresh" content="{refresh_seconds}">' if refresh_seconds else ""
+    names = escape(", ".join(run.name for run in runs))
+    sections = "".join(
+        f'<h2>{group}</h2><div class="panels">'
+        + "".join(f"<div>{div}</div>" for of, div in placed if of == group)
+        + "</div>"
+        for group in groups
+    )
+    heads = "".join(_head(run, COLOURS[index % len(COLOURS)]) for index, run in enumerate(runs))
+    library = Resources(mode="inline", components=["bokeh"]).render_js()
+    return (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{names}</title>{refresh}'
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<style>{_STYLE.read_text()}</style>{library}</head>"
+        f"<body><h1>{names}</h1>{heads}{sections}{_events(runs)}{_config(runs)}"
+        f'<p class="small">written {time.strftime("%Y-%m-%d %H:%M:%S %Z")}; steps on every horizontal axis</p>'
+        f"{script}</body></html>\n"
+    )
+
+
+def _head(run: RunData, colour: str) -> str:
+    figures = "".join(
+        f"<span>{escape(key.replace('_', ' '))} <b>{escape(shown(key, run.latest[key]))}</b></span>"
+        for key in _HEADLINES
+        if key in run.latest
+    )
+    return (
+        f'<div class="run" style="border-color:{colour}"><div>{escape(run.name)}</div>'
+        f'<div class="verdict">{escape(run.verdict)}</div><div class="figures">{figures}</div></div>'
+    )
+
+
+def _events(runs: Sequence[RunData]) -> str:
+    events = sorted(((event, run.name) for run in runs for event in run.events), key=lambda pair: _time(pair[0]))
+    rows = ((_clock(event), name, event.get("kind"), event.get("step"), event.get("text")) for event, name in events)
+    newest = list(rows)[-_EVENTS:][::-1]
+    return f"<h2>Events</h2>{_table(('time', 'run', 'kind', 'step', 'what'), newest)}"
+
+
+def _config(runs: Sequence[RunData]) -> str:
+    """Every option, those that differ between the runs in bold."""
+    keys = dict.fromkeys(key for run in runs for key in run.config)
+    rows = [(key, *(run.config.get(key, "") for run in runs)) for key in keys]
+    table = _table(("option", *(run.name for run in runs)), rows, marks_differences=True)
+    return f"<h2>Configuration</h2><details open><summary>options</summary>{table}</details>"
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[Any]], *, marks_differences: bool = False) -> str:
+    body = []
+    for row in rows:
+        is_other = marks_differences and len(set(map(str, row[1:]))) > 1
+        cells = "".join(f"<td>{escape(str(cell))}</td>" for cell in row)
+        body.append(f'<tr class="other">{cells}</tr>' if is_other else f"<tr>{cells}</tr>")
+    titles = "".join(f"<th>{escape(title)}</th>" for title in head)
+    return f'<div class="wide"><table><tr>{titles}</tr>{"".join(body)}</table></div>'
+
+
+def _time(event: dict[str, Any]) -> float:
+    found = event.get("time")
+    return float(found) if isinstance(found, int | float) else 0.0
+
+
+def _clock(event: dict[str, Any]) -> str:
+    return time.strftime("%m-%d %H:%M:%S", time.localtime(_time(event)))

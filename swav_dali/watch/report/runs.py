@@ -1,0 +1,110 @@
+"""What a report shows of a run, read from its folder: records, events, configuration, thinned for drawing.
+
+A curve of more points than a screen has columns is cut into buckets of equal length, and of each bucket the smallest
+and the largest value stay: no spike is lost.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from swav_dali.errors import ConfigError
+from swav_dali.watch.record import BY_KEY
+from swav_dali.watch.sinks.jsonl import read_lines
+
+MOST_POINTS = 1000
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """One figure over the steps, both float64 (points,)."""
+
+    steps: Array
+    values: Array
+
+
+@dataclass(frozen=True, slots=True)
+class RunData:
+    """One run.
+
+    Attributes:
+        name: of the run folder.
+        curves: by key of metrics.jsonl, thinned.
+        latest: the newest value of every key.
+        events: as in events.jsonl, oldest first.
+        config: as in config.json.
+    """
+
+    name: str
+    curves: dict[str, Curve]
+    latest: dict[str, float]
+    events: list[dict[str, Any]]
+    config: dict[str, Any]
+
+    @property
+    def verdict(self) -> str:
+        """What the run's speed is bound by, as last told."""
+        told = [str(event["text"]) for event in self.events if event.get("kind") == "verdict"]
+        return told[-1] if told else "no verdict yet"
+
+
+def read_run(folder: Path) -> RunData:
+    """Read a run folder, also of a run that goes on.
+
+    Raises:
+        ConfigError: there is no metrics.jsonl.
+    """
+    metrics = folder / "metrics.jsonl"
+    if not metrics.is_file():
+        raise ConfigError("not a run folder", where=folder, expected="a folder with metrics.jsonl, as runs/NAME")
+    records = [json.loads(line) for line in read_lines(metrics)]
+    config = folder / "config.json"
+    return RunData(
+        name=folder.resolve().name,
+        curves={key: thin(curve) for key, curve in _curves(records).items()},
+        latest={key: value for record in records for key, value in record.items() if key in BY_KEY},
+        events=[json.loads(line) for line in read_lines(folder / "events.jsonl")],
+        config=json.loads(config.read_text(encoding="utf-8")) if config.is_file() else {},
+    )
+
+
+def thin(curve: Curve, most: int = MOST_POINTS) -> Curve:
+    """At most `most` points: the extremes of each bucket, in their order, and the two ends."""
+    count = len(curve.steps)
+    if count <= most:
+        return curve
+    edges = np.linspace(0, count, (most - 2) // 2 + 1).astype(int)
+    buckets = pairwise(edges)
+    extremes = [start + at for start, end in buckets for at in _extremes(curve.values[start:end])]
+    kept = np.unique([0, *extremes, count - 1])
+    return Curve(curve.steps[kept], curve.values[kept])
+
+
+def _extremes(values: Array) -> tuple[int, int]:
+    return int(values.argmin()), int(values.argmax())
+
+
+def _curves(records: Sequence[dict[str, Any]]) -> dict[str, Curve]:
+    """Every declared key's finite numbers, in the order of the steps."""
+    points: dict[str, tuple[list[float], list[float]]] = {}
+    for record in records:
+        step = record.get("step")
+        for key, value in record.items():
+            if key in BY_KEY and isinstance(step, int) and isinstance(value, int | float):
+                steps, values = points.setdefault(key, ([], []))
+                steps.append(step)
+                values.append(value)
+    return {key: _finite(np.array(steps, float), np.array(values, float)) for key, (steps, values) in points.items()}
+
+
+def _finite(steps: Array, values: Array) -> Curve:
+    told = np.isfinite(values)
+    return Curve(steps[told], values[told])
