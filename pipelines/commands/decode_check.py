@@ -10,7 +10,6 @@ import argparse
 import os
 import sys
 
-from pipelines.parity.decode_check import NAME, DecodeCheck
 from shards.checking.second_opinion import OK, read_picture
 from shards.commands.common import Subparsers, add_command
 
@@ -27,6 +26,8 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Say who answers, then answer until the input ends."""
+    from pipelines.parity.decode_check import NAME, DecodeCheck
+
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
     os.dup2(2, 1)  # what libraries print is no answer
     check = DecodeCheck()

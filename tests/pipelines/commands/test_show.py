@@ -71,7 +71,7 @@ def test_help_has_examples_and_loads_neither_torch_nor_dali() -> None:
 
 
 def test_unknown_crops_and_missing_shards_are_one_line_each(tmp_path: Path) -> None:
-    for arguments, text in ((["--crops", "2x225"], "no such crops"), ([], "no such folder")):
+    for arguments, text in ((["--crops", "2y225"], "--crops: crops are NUMBERxSIZE"), ([], "no such folder")):
         command = [sys.executable, "-m", "pipelines", "show", str(tmp_path / "none"), *arguments]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
         assert done.returncode == 2

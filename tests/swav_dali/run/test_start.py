@@ -176,7 +176,7 @@ def test_another_torch_is_said_and_another_dali_is_refused_with_the_way_out(conf
     save(config, 10, versions={**now, "torch": "1.0", "numpy": "2.0.0a"})
     (said,) = find(config).warnings
     assert f"torch 1.0 -> {now['torch']}, numpy 2.0.0a -> " in said
-    dali = next(name for name in now if "dali" in name)
+    dali = next(name for name in now if name.startswith("nvidia-dali"))
     folder = save(config, 20, versions={**now, dali: "1.2.3"})
     with pytest.raises(CheckpointError, match=rf"DALI 1\.2\.3 -> .*install DALI 1\.2\.3 again, or .*--init {folder}"):
         find(config)
@@ -191,7 +191,7 @@ def test_a_run_from_before_the_arithmetic_changed_is_told_so(config: RunConfig) 
 
 def test_the_same_dali_for_another_cuda_is_the_same(config: RunConfig) -> None:
     now = versions()
-    dali = next(name for name in now if "dali" in name)
+    dali = next(name for name in now if name.startswith("nvidia-dali"))
     other = {key: value for key, value in now.items() if key != dali} | {"nvidia-dali-cuda120": now[dali]}
     save(config, 10, versions=other)
     assert find(config).warnings == []
