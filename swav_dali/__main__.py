@@ -8,7 +8,7 @@ import sys
 
 from shards.errors import run_command
 
-COMMANDS = ("report", "evaluate", "features", "assign", "export")
+COMMANDS = ("report", "evaluate", "features", "assign", "export", "bench")
 EXAMPLES = """\
 examples:
   python -m swav_dali evaluate linear runs/demo          linear heads on frozen features
@@ -16,6 +16,7 @@ examples:
   python -m swav_dali features runs/demo data/demo/validation demo.npz
   python -m swav_dali assign runs/demo data/demo/validation --pictures prototypes.html
   python -m swav_dali export runs/demo --to timm demo-timm
+  python -m swav_dali bench head                         a step's parts beside the published loop, on this machine
 """
 
 
