@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
 import os
 import sys
@@ -10,6 +11,15 @@ import sys
 from shards.errors import ShardError, run_command
 
 COMMANDS = ("build", "fetch", "index", "demo", "check", "info", "stage", "bench")
+MORE_SPACE = "free some or choose another disk, then run the same command again: it goes on where it was"
+FIXES = {
+    errno.ENOSPC: MORE_SPACE,
+    errno.EDQUOT: MORE_SPACE,
+    errno.ENOTDIR: "a file lies where a folder is wanted: choose another path",
+    errno.EROFS: "choose a place that can be written",
+    errno.EMFILE: "raise the limit of open files: ulimit -n",
+}
+PLACES = ("out", "dir", "folder")  # of what a command writes
 EXAMPLES = """\
 examples:
   python -m shards demo data/demo            draw a small labelled set, to try the trainer with
@@ -36,7 +46,14 @@ def main() -> int:
     try:
         return int(args.run(args))
     except OSError as error:  # no permission, no space, no such folder: for a person, and in one line
-        raise ShardError(error.strerror or str(error), where=error.filename) from error
+        raise _said(error, args) from error
+
+
+def _said(error: OSError, args: argparse.Namespace) -> ShardError:
+    """What the operating system refused, with its place and what to do. A full disk comes without a name."""
+    where = error.filename or next((vars(args)[name] for name in PLACES if vars(args).get(name)), None)
+    fix = FIXES.get(error.errno) if error.errno is not None else None
+    return ShardError(error.strerror or str(error), where=where, fix=fix)
 
 
 if __name__ == "__main__":

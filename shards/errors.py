@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TextIO
 
@@ -57,6 +58,9 @@ def run_command(main: Callable[[], int | None]) -> int:
     Returns the exit code: main's own (None is 0), 2 after a `UserError`, 130 after Ctrl-C.
     """
     sys.stdout, sys.stderr = sys.stdout or _nowhere(), sys.stderr or _nowhere()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a name that the terminal cannot spell is no reason to stop
+            stream.reconfigure(errors="backslashreplace")
     try:
         return main() or 0
     except UserError as error:

@@ -11,16 +11,18 @@ from collections.abc import Iterator
 from PIL import Image, ImageDraw
 
 from shards.host.files import opened
-from shards.tars.index import parse_index
+from shards.tars.index import IndexMember, parse_index
+from shards.tars.sample_name import parse_sample_name
 from shards.tars.shardset import Shard, ShardSet
 
 THUMB = 96  # pixels
 MARGIN = 4
 LABEL_WIDTH = 160
 LINE = 14
+MAX_CLASSES = 40
 
 
-def contact_sheet(shard_set: ShardSet, *, per_class: int = 8, max_classes: int = 40) -> Image.Image:
+def contact_sheet(shard_set: ShardSet, *, per_class: int = 8, max_classes: int = MAX_CLASSES) -> Image.Image:
     """Rows of thumbnails, one row per class, classes in label order; unlabelled sets fill rows in order."""
     wanted = min(len(shard_set.classes) or max_classes // 4, max_classes)
     rows: dict[int, list[Image.Image]] = defaultdict(list)
@@ -67,5 +69,12 @@ def _pictures(shard_set: ShardSet) -> Iterator[tuple[int | None, bytes]]:
 def _pictures_of(shard: Shard) -> Iterator[tuple[int | None, bytes]]:
     with opened(shard.tar) as descriptor:
         for picture, *labels in parse_index(shard.idx.read_bytes(), where=shard.idx):
-            label = int(os.pread(descriptor, labels[0].size, labels[0].offset)) if labels else None
-            yield label, os.pread(descriptor, picture.size, picture.offset)
+            yield _label(descriptor, picture, labels), os.pread(descriptor, picture.size, picture.offset)
+
+
+def _label(descriptor: int, picture: IndexMember, labels: list[IndexMember]) -> int | None:
+    """From the `cls` member, or from what the index calls the picture."""
+    if labels:
+        return int(os.pread(descriptor, labels[0].size, labels[0].offset))
+    name = parse_sample_name(picture.name)
+    return None if name is None else name.label

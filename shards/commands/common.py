@@ -62,7 +62,7 @@ def above_zero(text: str) -> float:
     """An argparse type: a finite number above 0."""
     number = float(text)
     if not 0 < number < math.inf:
-        raise argparse.ArgumentTypeError(f"must be above 0, not {text}")
+        raise argparse.ArgumentTypeError(f"must be a number above 0 with an end, such as 256, not {text}")
     return number
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from shards.checking.contact_sheet import contact_sheet
-from shards.commands.common import MB, Subparsers, add_command, say, split_folders
+from shards.checking.contact_sheet import MAX_CLASSES, contact_sheet
+from shards.commands.common import MB, Subparsers, add_command, positive, say, split_folders
 from shards.errors import ShardError
 from shards.tars.shardset import ShardSet, load_shard_set
 
@@ -24,6 +24,8 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument("dir", type=Path, metavar="DIR", help="a shard set, or a folder of them")
     picture = "write a contact sheet per split, with class names, as FILE-SPLIT.png"
     parser.add_argument("--picture", type=Path, metavar="FILE", help=picture)
+    rows = f"classes on a contact sheet (default {MAX_CLASSES})"
+    parser.add_argument("--max-classes", type=positive, default=MAX_CLASSES, metavar="N", help=rows)
     parser.set_defaults(run=run)
 
 
@@ -35,18 +37,22 @@ def run(args: argparse.Namespace) -> int:
             say(line)
         if args.picture:
             path = args.picture.with_name(f"{args.picture.stem}-{folder.name}{args.picture.suffix or '.png'}")
-            _draw(shard_set, path)
-            say(f"  picture  {path}")
+            _draw(shard_set, path, args.max_classes)
+            say(f"  picture  {path}{_part_shown(len(shard_set.classes), args.max_classes)}")
     return 0
 
 
-def _draw(shard_set: ShardSet, path: Path) -> None:
+def _part_shown(num_classes: int, most: int) -> str:
+    return f", {most} of {num_classes:,} classes; --max-classes {num_classes} draws all" if num_classes > most else ""
+
+
+def _draw(shard_set: ShardSet, path: Path, max_classes: int) -> None:
     if (suffix := path.suffix.lower()) not in PICTURE_SUFFIXES:
         raise ShardError(
             "no format for a picture", where="--picture", found=suffix, expected=" ".join(PICTURE_SUFFIXES)
         )
     try:
-        sheet = contact_sheet(shard_set)
+        sheet = contact_sheet(shard_set, max_classes=max_classes)
     except (OSError, SyntaxError) as error:  # both are what Pillow says of damaged pictures
         fix = f"python -m shards check {shard_set.root} --full names it"
         raise ShardError("a picture does not decode", where=shard_set.root, found=error, fix=fix) from error

@@ -173,7 +173,8 @@ class UrlStore:
             try:
                 filesystem.invalidate_cache()
                 return _remote_file(filesystem.info(self._path(name)))
-            except FileNotFoundError:
+            except FileNotFoundError as error:
+                _refuse_silence(error)
                 return None
 
     def put(self, local: Path, name: str) -> None:
@@ -196,7 +197,16 @@ class UrlStore:
         with self._said("cannot be listed", ""):
             filesystem.invalidate_cache()
             found = filesystem.find(root, detail=True)
+            if not found and self._scheme in ("http", "https"):
+                self._ask(root)
         return {path.removeprefix(root).lstrip("/"): _remote_file(info) for path, info in found.items()}
+
+    def _ask(self, root: str) -> None:
+        """Raise what fsspec keeps to itself when it lists pages: that nobody answers."""
+        try:
+            self._filesystem().info(root)
+        except FileNotFoundError as error:
+            _refuse_silence(error)
 
     @property
     def _scheme(self) -> str:
@@ -231,6 +241,12 @@ class UrlStore:
 
     def __getstate__(self) -> dict[str, object]:
         return {"url": self.url, "_connected": []}
+
+
+def _refuse_silence(error: FileNotFoundError) -> None:
+    """Raise the cause where a file was not found because no server answered, which fsspec does not tell apart."""
+    if error.__cause__ is not None and getattr(error.__cause__, "status", None) is None:
+        raise error.__cause__
 
 
 def _local_file(path: Path) -> StoredFile:

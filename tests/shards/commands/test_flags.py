@@ -68,6 +68,7 @@ CASES = [
     Case(line="check out", flag="--batch-size 3", before=BUILT),
     Case(line="check out", flag="--workers 5", before=BUILT),
     Case(line="info out", flag="--picture sheet.png", before=BUILT),
+    Case(line="info out --picture sheet.png", flag="--max-classes 1", before=BUILT),
     Case(line="index tars", flag="--classes classes.txt"),
     Case(line="index hub", flag="--include train-*"),
     Case(line="index hub", flag="--label-field json:y"),

@@ -217,7 +217,11 @@ def test_demo_says_what_the_system_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     command = [sys.executable, "-m", "shards", "demo", str(tmp_path / "file"), "--train", "2", "--validation", "2"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[3], check=False)
-    assert (done.returncode, done.stderr) == (2, f"error: {tmp_path}/file/train/.build: Not a directory\n")
+    assert (done.returncode, done.stderr) == (
+        2,
+        f"error: {tmp_path}/file/train/.build: Not a directory; "
+        "a file lies where a folder is wanted: choose another path\n",
+    )
 
 
 def test_a_member_name_that_is_no_utf8_is_escaped_in_the_index(call: Call, tmp_path: Path, make_picture: Make) -> None:
@@ -235,3 +239,63 @@ def test_nothing_is_written_when_a_later_split_is_refused(
     code, said = call("build", tmp_path / "in", tmp_path / "out")
     assert (code, "classes that the training split does not have, found dog" in said) == (2, True)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("number", "said"), [(28, "free some or choose another disk"), (20, "a file lies")])
+def test_what_the_disk_refuses_has_a_place_and_a_fix(
+    call: Call, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, said: str
+) -> None:
+    def refuse(*args: object, **kwargs: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("shards.building.build.write_whole", refuse, raising=False)
+    monkeypatch.setattr("shards.host.atomic.write_whole", refuse)
+    monkeypatch.setattr("shards.building.shard_task.write_whole", refuse)
+    code, line = call("build", tree, tmp_path / "out")
+    assert (code, line.splitlines()[-1].startswith(f"error: {tmp_path / 'out'}: {os.strerror(number)}; {said}")) == (
+        2,
+        True,
+    ), line
+
+
+@pytest.mark.parametrize("command", [("build", "out"), ("stage", "out")])
+def test_a_url_at_which_nobody_answers_is_named(call: Call, tmp_path: Path, command: tuple[str, str]) -> None:
+    code, said = call(command[0], "http://127.0.0.1:9/pets", tmp_path / command[1])
+    assert (code, "http://127.0.0.1:9/pets" in said, "check the address" in said) == (2, True, True), said
+    assert "no pictures" not in said
+
+
+def test_names_that_the_terminal_cannot_spell_stop_nothing(tmp_path: Path, make_tree: Callable[..., Path]) -> None:
+    make_tree(tmp_path / "in", {"caf\u00e9": 2, "dog": 2})
+    env = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONPATH": str(Path(__file__).parents[3])}
+    for line in (["build", str(tmp_path / "in"), str(tmp_path / "out")], ["info", str(tmp_path / "out")]):
+        command = [sys.executable, "-m", "shards", *line]
+        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stderr
+    assert "classes  2: caf\\xe9 dog" in done.stdout
+
+
+def test_a_contact_sheet_says_how_many_classes_it_shows(
+    tmp_path: Path,
+    make_tree: Callable[..., Path],
+    run_build: Callable[..., object],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from shards.sources.folders import ClassFolders
+
+    run_build(ClassFolders(root=make_tree(tmp_path / "in", {f"c{k}": 1 for k in range(5)})), tmp_path / "out")
+    sheet = tmp_path / "sheet.png"
+    monkeypatch.setattr(
+        "sys.argv", ["shards", "info", str(tmp_path / "out"), "--picture", str(sheet), "--max-classes", "3"]
+    )
+    assert run_command(main) == 0
+    assert "sheet-out.png, 3 of 5 classes; --max-classes 5 draws all" in capsys.readouterr().out
+
+
+def test_rows_without_a_path_are_not_called_misnamed(call: Call, tmp_path: Path, make_picture: Make) -> None:
+    pictures = [{"bytes": make_picture(number), "path": None} for number in range(3)]
+    kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    pq.write_table(pa.table({"image": pa.array(pictures, kind)}), tmp_path / "train-0.parquet")
+    assert call("build", tmp_path / "train-0.parquet", tmp_path / "out")[0] == 0
+    assert not (tmp_path / "out" / "errors.jsonl").exists()
