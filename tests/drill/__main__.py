@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 os.environ.update({"OMP_NUM_THREADS": "1", "WANDB_SILENT": "true"})  # before numpy starts its threads
+BAD = ("WRONG", "HUNG")
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "tools")]
 
@@ -34,18 +35,19 @@ def main() -> int:
     results = work / f"results-{options.seed}-{len(plan)}.jsonl"
     if options.again:
         results.unlink(missing_ok=True)
-    done = {entry["id"] for entry in _read(results)}
+    done = {entry["id"] for entry in _read(results) if not (options.failed and entry["verdict"] in BAD)}
     began = time.monotonic()
     preload()
     _prepare(work)
     _share_out([job for job in plan if job[0] not in done], work, results, options)
-    entries = [entry for entry in _read(results) if entry["id"] in {job[0] for job in plan}]
+    newest = {entry["id"]: entry for entry in _read(results)}
+    entries = [newest[job[0]] for job in plan if job[0] in newest]
     seconds = time.monotonic() - began
     print_table(entries)
     print(f"{len(entries)} trials, seed {options.seed}, {seconds / 60:.1f} min; {results}")
     if options.page:
         write_page(options.page, entries, seed=options.seed)
-    bad = [entry for entry in entries if entry["verdict"] in ("WRONG", "HUNG")]
+    bad = [entry for entry in entries if entry["verdict"] in BAD]
     for entry in bad:
         print(f"{entry['verdict']} {entry['id']}: {entry['note']}\n  " + "\n  ".join(entry["log"]), file=sys.stderr)
     return 1 if bad or len(entries) < len(plan) else 0
@@ -60,6 +62,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--only", help="kinds whose name contains this")
     parser.add_argument("--work", type=Path, default=Path("/tmp/swav-dali-drill"), help="folder for data and runs")
     parser.add_argument("--again", action="store_true", help="forget the results of these trials; otherwise go on")
+    parser.add_argument("--failed", action="store_true", help="try those trials again that failed")
     parser.add_argument("--page", type=Path, help="write the table there, as Markdown")
     parser.add_argument("--keep", action="store_true", help="keep the folders of good trials too")
     return parser.parse_args()
@@ -143,7 +146,7 @@ def _judge(job: tuple[str, int, int], work: Path, options: argparse.Namespace) -
     except Exception as error:  # a trial's own mistake must not end the drill, and must not pass either
         verdict, note = "WRONG", f"{type(error).__name__}: {error}"
     seconds = time.monotonic() - began
-    if verdict not in ("WRONG", "HUNG") and not options.keep:
+    if verdict not in BAD and not options.keep:
         shutil.rmtree(folder, ignore_errors=True)
     print(f"{verdict:10} {seconds:5.1f} s  {name}  ({ranks} rank(s))  {note}", flush=True)
     entry = {"id": name, "kind": kind.name, "ranks": ranks, "verdict": verdict, "note": note}
