@@ -7,6 +7,7 @@ looks at the ranks from outside and sends signals.
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import mmap
 import os
@@ -99,6 +100,8 @@ def warm(arguments: Sequence[str]) -> None:
     config = resolve.resolve(swav_dali.cli.parse(arguments), world)
     stream = make.open_data(config, make.load_shards(config), world)._stream
     stream._plan.build(None, None)
+    gc.collect()
+    gc.freeze()  # a run begins with a collection, which would copy every page of this process
 
 
 def start(
