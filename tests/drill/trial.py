@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -135,7 +136,7 @@ class Trial:
 
     def refused(self, ended: Ended, *words: str, before: dict[str, str] | None = None) -> Verdict:
         """The start must have ended in one clear line with these words, and spoiled nothing."""
-        lines = {line.partition("rank ")[2][3:] or line[7:] for line in _errors(ended.err)}
+        lines = {re.sub(r"^error: (rank \d+: )?", "", line) for line in _errors(ended.err)}
         errors = {line for line in lines if "connection to another rank is lost" not in line} or lines
         if all(code == 0 for code in ended.codes):
             raise Wrong("it went on without a word")
