@@ -31,5 +31,10 @@ def main() -> int:
     return int(args.run(args))
 
 
+def entry() -> int:
+    """What `python -m pipelines` and the console script of this package run."""
+    return run_command(main)
+
+
 if __name__ == "__main__":
-    sys.exit(run_command(main))
+    sys.exit(entry())

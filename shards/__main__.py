@@ -56,8 +56,13 @@ def _said(error: OSError, args: argparse.Namespace) -> ShardError:
     return ShardError(error.strerror or str(error), where=where, fix=fix)
 
 
-if __name__ == "__main__":
+def entry() -> int:
+    """What `python -m shards` and the console script of this package run."""
     # NumPy's BLAS, of which nothing here makes use, would start a thread per core in every process, and a process with
     # one thread can fork its workers.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    sys.exit(run_command(main))
+    return run_command(main)
+
+
+if __name__ == "__main__":
+    sys.exit(entry())

@@ -35,5 +35,10 @@ def main() -> int:
     return int(args.run(args))
 
 
+def entry() -> int:
+    """What `python -m swav_dali` and the console script of this package run."""
+    return run_command(main)
+
+
 if __name__ == "__main__":
-    sys.exit(run_command(main))
+    sys.exit(entry())

@@ -55,6 +55,6 @@ def run(args: argparse.Namespace) -> int:
         indexed = index(plan, executor, rules)
     code = conclude(indexed, allow_drops=args.allow_drops)
     if TRAIN in plan.splits:
-        held_out = args.dir / VALIDATION if VALIDATION in plan.splits else None
-        say(f"train on it: python train.py PRESET --data.train {args.dir / TRAIN} --data.validation {held_out}")
+        held_out = args.dir / VALIDATION if VALIDATION in plan.splits else "none"
+        say(f"train on it: python train.py --data.train {args.dir / TRAIN} --data.validation {held_out}")
     return code
