@@ -35,6 +35,9 @@ class OptimConfig:
     """Weight decay, with LARC on every parameter as in the reference, else not on biases and norms."""
     trust_coefficient: Expert[float] = 0.001
     """LARC's share of the weight norm that one step may move."""
+    micro_batches: Expert[int] = 1
+    """Parts of a rank's batch that go through the network one after the other: the memory of one part, a third more
+    arithmetic, the same codes and steps; BatchNorm sees a part at a time."""
     max_skipped_steps: Free[Expert[int]] = 0
     """Steps that may be left out because their loss or a gradient was not finite, since the start or resume; one more
     ends the training. Weights and queue are sound either way."""
@@ -45,6 +48,7 @@ class OptimConfig:
         positive("--optim.base-lr", self.base_lr)
         positive("--optim.trust-coefficient", self.trust_coefficient)
         at_least("--optim.max-skipped-steps", self.max_skipped_steps, 0)
+        at_least("--optim.micro-batches", self.micro_batches, 1)
         for name in ("final_lr", "start_lr", "weight_decay", "momentum", "beta2"):
             not_negative(f"--optim.{name.replace('_', '-')}", getattr(self, name))
         for name, value in (("momentum", self.momentum), ("beta2", self.beta2)):

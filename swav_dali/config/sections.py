@@ -242,6 +242,13 @@ class RunConfig:
                 found=f"{len(self.name.encode())} bytes, {self.name[:20]}...",
                 expected=f"{_LONGEST_NAME} or fewer",
             )
+        if self.data.batch_size % self.optim.micro_batches:
+            raise ConfigError(
+                "parts of a batch are equal",
+                where="--optim.micro-batches",
+                found=self.optim.micro_batches,
+                expected=f"a divisor of --data.batch-size {self.data.batch_size}",
+            )
         num_large = self.data.crops[0].num
         if not all(0 <= crop < num_large for crop in self.swav.assign_crops):
             raise ConfigError(

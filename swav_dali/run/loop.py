@@ -70,6 +70,7 @@ def _step(run: Run, batch: MultiCropBatch) -> StepResult:
         freeze_prototypes=run.plan.prototypes_are_frozen(step),
         swav=run.config.swav,
         autocast_dtype=parts.autocast_dtype,
+        micro_batches=run.config.optim.micro_batches,
         timed=run.services.watch.spans,
     )
 

@@ -1,0 +1,69 @@
+"""From crops to the loss: what of a step has a graph. A free function of tensors, made to be compiled or repeated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from swav_dali.config.sections import SwavConfig
+from swav_dali.method.codes import assign_codes
+from swav_dali.method.loss import swapped_loss
+
+Timer = Callable[[str], AbstractContextManager[None]]
+"""Times the work that is queued in its block under a name."""
+
+
+def untimed(name: str) -> AbstractContextManager[None]:
+    """The Timer that does nothing."""
+    return nullcontext()
+
+
+class Forward(NamedTuple):
+    """What a forward gives; only `loss` carries a graph.
+
+    Attributes:
+        loss: scalar, the mean over this rank's batch.
+        embeddings: (crops, batch, dim), unit rows.
+        scores: (crops, batch, prototypes), cosines.
+        codes: (assigned, batch, prototypes), rows sum to 1.
+    """
+
+    loss: Tensor
+    embeddings: Tensor
+    scores: Tensor
+    codes: Tensor
+
+
+def forward_loss(
+    net: nn.Module,
+    groups: Sequence[Tensor],
+    prototypes: Tensor,
+    *,
+    queued: Tensor | None,
+    swav: SwavConfig,
+    autocast_dtype: torch.dtype | None,
+    timed: Timer = untimed,
+) -> Forward:
+    """Embeddings and scores of all crops, the codes of the assigned ones, and the loss.
+
+    Args:
+        net: gives embeddings and scores, see SwavNet.
+        groups: crops of one size each, (batch, crops of the group, 3, s, s).
+        prototypes: unit rows, (prototypes, dim).
+        queued: embeddings that share in the codes, (assigned, rows, dim), or None.
+        swav: temperatures, iterations and crops.
+        autocast_dtype: of the trunk and the head, None for none.
+        timed: called with the name of each part, around it.
+    """
+    is_half = autocast_dtype is not None
+    with timed("forward"), torch.autocast(groups[0].device.type, dtype=autocast_dtype, enabled=is_half):
+        embeddings, scores = net(groups)
+    with timed("codes"):
+        codes = assign_codes(scores.detach(), prototypes.detach(), queued=queued, swav=swav)
+    with timed("loss"):
+        loss = swapped_loss(scores, codes, swav.assign_crops, swav.temperature)
+    return Forward(loss, embeddings.detach(), scores.detach(), codes)

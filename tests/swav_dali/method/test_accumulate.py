@@ -1,0 +1,132 @@
+"""A batch in parts is the batch: codes, loss, gradients, queue and weights, on one rank and on several."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from swav_dali.config.sections import RunConfig, SwavConfig
+from swav_dali.errors import ConfigError
+from swav_dali.method.larc import Larc
+from swav_dali.method.queue import FeatureQueue
+from swav_dali.method.sound import SOUND
+from swav_dali.method.step import StepResult, train_step
+from swav_dali.model.net import SwavNet
+from swav_dali.ranks.ddp import wrap
+from swav_dali.ranks.world import World
+
+ALONE = World(rank=0, size=1, local_rank=0, device=torch.device("cpu"))
+BATCH = 8
+
+
+class Setup:
+    """A float64 net on one of `world`'s ranks, which shares out batches of 8."""
+
+    def __init__(self, world: World = ALONE, *, micro_batches: int = 1, frozen_norm: bool = True) -> None:
+        torch.manual_seed(0)
+        self.world, self.micro_batches = world, micro_batches
+        self.model = SwavNet("tiny", embedding_dim=16, hidden_dim=32, num_prototypes=10).double()
+        for name, buffer in self.model.named_buffers():
+            if name.endswith("running_var"):  # near those of the activations, or nothing but noise reaches the head
+                buffer.fill_(0.5)
+        self.model.train(not frozen_norm)
+        self.net = wrap(self.model, world, sync_bn="off").train(not frozen_norm)
+        self.optimizer = Larc(self.model.parameters(), lr=0.0, trust_coefficient=0.02)
+        self.queue = FeatureQueue(
+            length=2 * BATCH,
+            num_assign=2,
+            embedding_dim=16,
+            batch_size=BATCH // world.size,
+            world_size=world.size,
+            device=world.device,
+            dtype=torch.float64,
+        )
+
+    def groups(self, number: int) -> list[Tensor]:
+        generator = torch.Generator().manual_seed(number)
+        whole = [torch.randn(BATCH, n, 3, s, s, generator=generator).double() for n, s in ((2, 32), (1, 16))]
+        return [group.chunk(self.world.size)[self.world.rank] for group in whole]
+
+    def step(self, number: int, groups: list[Tensor] | None = None) -> StepResult:
+        return train_step(
+            self.net,
+            self.groups(number) if groups is None else groups,
+            model=self.model,
+            optimizer=self.optimizer,
+            queue=self.queue,
+            learning_rate=0.5,
+            freeze_prototypes=number == 0,
+            swav=SwavConfig(),
+            autocast_dtype=None,
+            micro_batches=self.micro_batches,
+        )
+
+    def weights(self) -> Tensor:
+        return torch.cat([parameter.detach().flatten() for parameter in self.model.parameters()])
+
+
+@pytest.mark.parametrize("parts", [2, 4, 8])
+def test_steps_in_parts_are_the_steps_of_the_whole_batch(parts: int) -> None:
+    whole, cut = Setup(), Setup(micro_batches=parts)
+    for number in range(4):  # the queue takes part from the third
+        expected, found = whole.step(number), cut.step(number)
+        for name in ("loss", "embeddings", "scores", "codes", "grad_norm"):
+            torch.testing.assert_close(getattr(found, name), getattr(expected, name), rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(cut.weights(), whole.weights(), rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(cut.queue.embeddings, whole.queue.embeddings, rtol=1e-9, atol=1e-12)
+
+
+def weights_after_three_steps(world: World, parts: int) -> np.ndarray[Any, Any]:
+    setup = Setup(world, micro_batches=parts)
+    for number in range(3):
+        setup.step(number)
+    return setup.weights().numpy()
+
+
+def test_two_ranks_in_parts_have_the_weights_of_one_with_the_whole_batch(
+    run_ranks: Callable[..., list[Any]],
+) -> None:
+    alone = weights_after_three_steps(ALONE, 1)
+    for weights in run_ranks(weights_after_three_steps, 2, 2):
+        np.testing.assert_allclose(weights, alone, rtol=1e-8, atol=1e-10)
+
+
+def test_only_a_part_at_a_time_has_a_graph_and_the_statistics_move_once_per_part() -> None:
+    setup = Setup(micro_batches=4, frozen_norm=False)
+    with_graph: list[int] = []
+    setup.model.trunk.register_forward_hook(
+        lambda _module, inputs, _output: with_graph.append(len(inputs[0])) if torch.is_grad_enabled() else None
+    )
+    norm = setup.model.trunk.bn1
+    mean = norm.running_mean.clone()
+    groups = setup.groups(0)
+    for piece in zip(*(group.chunk(4) for group in groups), strict=True):
+        for crops in piece:
+            with torch.no_grad():
+                mean = 0.9 * mean + 0.1 * setup.model.trunk.conv1(crops.flatten(0, 1)).mean((0, 2, 3))
+    setup.step(0, groups)
+    assert with_graph == [4, 2] * 4
+    torch.testing.assert_close(norm.running_mean, mean)
+
+
+def test_a_part_that_is_not_finite_leaves_the_whole_step_out() -> None:
+    setup = Setup(micro_batches=4, frozen_norm=False)
+    setup.step(0)
+    before, statistics = setup.weights(), setup.model.trunk.bn1.running_mean.clone()
+    groups = setup.groups(1)
+    groups[0][5, 0, 0, 0, 0] = torch.nan
+    assert setup.step(1, groups).culprit != SOUND
+    assert torch.equal(setup.weights(), before)
+    assert torch.equal(setup.model.trunk.bn1.running_mean, statistics)
+
+
+def test_parts_that_do_not_divide_the_batch_are_refused() -> None:
+    optim, data = RunConfig().optim, RunConfig().data
+    with pytest.raises(ConfigError, match=r"--optim.micro-batches: .* found 3, expected a divisor of .* 64"):
+        RunConfig(optim=replace(optim, micro_batches=3), data=replace(data, batch_size=64))
