@@ -141,7 +141,7 @@ def check_checkpoint(folder: Path) -> CheckpointMeta:
         _check_file(folder / name, meta)
     clock = load_parts(folder, "shared.pt", meta).get("clock", {})
     loader = load_parts(folder, rank_file(0), meta).get("loader", {})
-    step, epoch, rest = clock.get("step"), loader.get("epoch"), loader.get("step_in_epoch")
+    step, epoch, rest = clock.get("step", -1), loader.get("epoch", -1), loader.get("step_in_epoch", -1)
     if step != meta.step or not _is_place(meta, epoch, rest):
         raise CheckpointError(
             "meta.json names another place in the training than the states",
@@ -159,6 +159,8 @@ def rank_file(rank: int) -> str:
 
 def _is_place(meta: CheckpointMeta, epoch: int, rest: int) -> bool:
     """Whether `meta` counts `epoch` whole epochs and `rest` steps; all steps of one may have been counted as whole."""
+    if epoch < 0 or rest < 0:
+        return False
     if epoch == 0:
         return meta.step == rest and meta.epoch in (0, min(rest, 1))
     per_epoch, left = divmod(meta.step - rest, epoch)
@@ -186,7 +188,11 @@ def _check_file(path: Path, meta: CheckpointMeta) -> None:
     expected = meta.files.get(path.name)
     if expected is None or not path.is_file():
         raise CheckpointError("file missing", where=path, fix="continue from another one with --resume PATH")
-    if path.stat().st_size != expected["bytes"] or _fingerprint(path) != expected:
+    try:
+        is_whole = path.stat().st_size == expected["bytes"] and _fingerprint(path) == expected
+    except OSError as error:
+        raise CheckpointError("cannot be read", where=path, found=error) from error
+    if not is_whole:
         raise CheckpointError(
             "bytes differ from those written", where=path, fix="continue from another one with --resume PATH"
         )

@@ -93,9 +93,9 @@ def _choose(config: RunConfig) -> Start:
 
 def _start_at_the_beginning(config: RunConfig, damaged: list[str]) -> Start:
     last_step = _last_step(config.folder)
-    if last_step is None and not damaged:
-        return Start(config.folder)
     had_checkpoints = bool(damaged) or _ever_saved(config.folder)
+    if last_step is None and not had_checkpoints:
+        return Start(config.folder)
     if had_checkpoints and config.resume != "never":
         raise CheckpointError(
             "the run has no checkpoint left that can be continued",

@@ -149,6 +149,27 @@ def test_a_run_stopped_before_its_first_checkpoint_starts_over_aloud_and_keeps_i
     assert not (config.folder / "metrics.jsonl").exists()
 
 
+def test_a_file_that_cannot_be_read_or_states_without_a_place_are_skipped(config: RunConfig) -> None:
+    older = save(config, 10)
+    odd = save(config, 20) / "shared.pt"
+    odd.unlink()
+    odd.mkdir()
+    assert find(config).folder == older
+    save_checkpoint(
+        config.folder / "checkpoints",
+        step=30,
+        epoch=3,
+        shared={"model": Part()},
+        per_rank={"loader": Part()},
+        config=flatten(config),
+        versions=versions(),
+        world=ONE,
+    )
+    start = find(config)
+    assert start.folder == older
+    assert "names another place" in start.warnings[0]
+
+
 def test_never_refuses_a_run_that_can_go_on(config: RunConfig) -> None:
     save(config, 10)
     with pytest.raises(CheckpointError, match=r"the run exists, found step-00000010; choose another --name"):

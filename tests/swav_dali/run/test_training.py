@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,41 @@ def test_started_again_it_says_it_is_complete_and_changes_nothing(finished: Path
     assert (finished / "whole" / "metrics.jsonl").read_bytes() == before
 
 
+def test_a_finished_run_is_not_complete_for_other_pictures(finished: Path, tiny_data: Path) -> None:
+    arguments = training.command(tiny_data, finished, "whole")
+    done = training.run([*arguments, "--data.train", str(tiny_data / "validation")])
+    assert done.returncode == 2
+    assert "other shards" in done.stderr
+    assert "is complete" not in done.stdout
+
+
+def test_a_finished_run_goes_on_for_more_epochs_and_says_what_that_means(finished: Path, tiny_data: Path) -> None:
+    shutil.copytree(finished / "whole", finished / "longer")
+    done = training.run(training.command(tiny_data, finished, "longer", optim__epochs="3"))
+    assert done.returncode == 0, done.stderr
+    assert "--optim.epochs 2 -> 3: the rest of the run follows the learning rates of 3 epochs" in done.stdout
+    steps = [record["step"] for record in training.records(finished / "longer") if "loss" in record]
+    assert steps == list(range(1, 31))
+
+
+def test_a_new_run_begins_with_the_weights_of_another_one_and_other_options(finished: Path, tiny_data: Path) -> None:
+    options = {"init": str(finished / "whole"), "model__num_prototypes": "20", "optim__epochs": "1"}
+    done = training.run(training.command(tiny_data, finished, "begun", **options))
+    assert done.returncode == 0, done.stderr
+    assert "begins with the weights of whole step 20; fresh: prototypes" in done.stdout
+
+
+def test_one_bit_of_a_shard_that_has_changed_stops_the_run_by_name(tiny_data: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny_data, tmp_path / "data")
+    tar = sorted((tmp_path / "data" / "train").glob("*.tar"))[0]
+    content = bytearray(tar.read_bytes())
+    content[-1] ^= 1  # behind the last picture: only a checksum can tell
+    tar.write_bytes(content)
+    done = training.run(training.command(tmp_path / "data", tmp_path, "flipped"))
+    assert done.returncode == 2
+    assert f"{tar}: its bytes have changed since the manifest was written" in done.stderr
+
+
 def test_synthetic_images_train_without_shards(tmp_path: Path) -> None:
     arguments = training.command(tmp_path / "none", tmp_path, "made-up", data__synthetic_images="16", optim__epochs="1")
     done = training.run([*arguments])
@@ -111,8 +147,6 @@ def test_a_mistake_is_one_line_and_exit_code_2(
 
 
 def test_shards_changed_since_the_manifest_are_refused_by_name(tiny_data: Path, tmp_path: Path) -> None:
-    import shutil
-
     shutil.copytree(tiny_data, tmp_path / "data")
     tar = sorted((tmp_path / "data" / "train").glob("*.tar"))[0]
     tar.write_bytes(tar.read_bytes() + b"\0" * 512)
