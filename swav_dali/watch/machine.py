@@ -18,6 +18,7 @@ import torch
 from swav_dali.watch.record import Local
 
 _PIPELINE_THREADS = ("[DALI][TP",)  # its pool, which decodes and makes crops; the reader's own thread has another name
+_CORES = os.cpu_count() or 1
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _NAN = float("nan")
 _PEAK_TFLOPS = {
@@ -48,9 +49,9 @@ class _Reading:
 class Machine:
     """Reads the counters at every record; nothing in it waits for the device."""
 
-    def __init__(self, device: torch.device) -> None:
-        """Count from now."""
-        self._device = device
+    def __init__(self, device: torch.device, *, ranks_here: int = 1) -> None:
+        """Count from now; `ranks_here` processes like this one share the machine."""
+        self._device, self._ranks_here = device, ranks_here
         self.restart()
 
     def restart(self) -> None:
@@ -68,9 +69,12 @@ class Machine:
         now = self._last
         ran, wanted = now.threads_ran - last.threads_ran, now.threads_wanted - last.threads_wanted
         host = now.host_total - last.host_total
+        host_share = (now.host_busy - last.host_busy) / host if host > 0 else _NAN
+        cores = (now.process_seconds - last.process_seconds) / seconds
         return {
-            "host_cpu_share": (now.host_busy - last.host_busy) / host if host > 0 else _NAN,
-            "cpu_cores": (now.process_seconds - last.process_seconds) / seconds,
+            "host_cpu_share": host_share,
+            "other_cpu_share": max(0.0, host_share - self._ranks_here * cores / _CORES),
+            "cpu_cores": cores,
             "rss_gib": _resident_bytes() / 2**30,
             "storage_mb_per_second": (now.stored_bytes - last.stored_bytes) / seconds / 1e6,
             "pipeline_busy_share": min(1.0, wanted / (seconds * now.threads)) if now.threads else _NAN,

@@ -129,6 +129,7 @@ FIGURES = (
     Figure("gpu_utilization", "share", "Machine", "mean", "by NVML"),
     Figure("gpu_power_watts", "W", "Machine", "sum", "by NVML"),
     Figure("host_cpu_share", "share", "Machine", "max", "of the machine, whoever uses it"),
+    Figure("other_cpu_share", "share", "Machine", "max", "of the machine, used by processes that are not this run's"),
     Figure("cpu_cores", "", "Machine", "sum", "cores that the ranks used"),
     Figure("rss_gib", "GiB", "Machine", "sum", "memory of the ranks' processes"),
 )

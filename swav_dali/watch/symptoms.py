@@ -14,8 +14,8 @@ from itertools import pairwise
 Record = Mapping[str, float]
 WINDOW = 12
 """Records that are remembered."""
-STUCK_RECORDS = 8
-"""So many records without progress at ln K are no coincidence."""
+STUCK_RECORDS, STUCK_EPOCHS = 8, 2
+"""So many records, over so many epochs, without progress at ln K are no coincidence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,8 @@ class Symptoms:
         """Healthy until shown otherwise."""
         self._records: deque[Record] = deque(maxlen=WINDOW)
         self._present: set[str] = set()
+        self._stuck: list[Record] = []
+        """The first record at or above ln K since the loss last fell, and those after it."""
 
     def see(self, record: Record) -> list[Symptom]:
         """Take one record and return the symptoms that were not there in the last; a step back in time forgets."""
@@ -53,11 +55,29 @@ class Symptoms:
             return []
         if self._records and record["step"] <= self._records[-1]["step"]:
             self._records.clear()
+            self._stuck.clear()
         self._records.append(record)
-        found = [symptom for check in _CHECKS if (symptom := check(self._records)) is not None]
+        checks = (*_CHECKS, self._check_stuck)
+        found = [symptom for check in checks if (symptom := check(self._records)) is not None]
         new = [symptom for symptom in found if symptom.name not in self._present]
         self._present = {symptom.name for symptom in found}
         return new
+
+    def _check_stuck(self, records: deque[Record]) -> Symptom | None:
+        """At or above ln K and not falling for epochs; a model that has collapsed is told as that."""
+        last = records[-1]
+        has_moved = last["loss"] < 0.98 * last["ln_k"]
+        has_fallen = bool(self._stuck) and last["loss"] < self._stuck[0]["loss"] - 0.01 * last["ln_k"]
+        if has_moved or has_fallen:
+            self._stuck.clear()
+        self._stuck += [] if has_moved else [last]
+        del self._stuck[1:-STUCK_RECORDS]
+        is_long = len(self._stuck) >= STUCK_RECORDS and last["epoch"] - self._stuck[0]["epoch"] >= STUCK_EPOCHS
+        if not is_long or _collapse(records) is not None:
+            return None
+        text = f"loss {last['loss']:.4f} with ln K {last['ln_k']:.4f}, no lower since step {self._stuck[0]['step']:.0f}"
+        remedy = "a lower --optim.base-lr, a longer --swav.freeze-prototypes-steps, or fewer --model.num-prototypes"
+        return Symptom("stuck at ln K", text, remedy)
 
 
 def _collapse(records: deque[Record]) -> Symptom | None:
@@ -77,21 +97,6 @@ def _divergence(records: deque[Record]) -> Symptom | None:
         return None
     text = f"loss {last['loss']:.3f} after {best:.3f}"
     return Symptom("divergence", text, "a lower --optim.base-lr, or more --optim.warmup-epochs")
-
-
-def _stuck(records: deque[Record]) -> Symptom | None:
-    """At or above ln K and not falling; a model that has collapsed is told as that."""
-    recent = list(records)[-STUCK_RECORDS:]
-    if len(recent) < STUCK_RECORDS or _collapse(records) is not None:
-        return None
-    ln_k, losses = recent[-1]["ln_k"], [record["loss"] for record in recent]
-    half = STUCK_RECORDS // 2
-    fell = sum(losses[:half]) / half - sum(losses[half:]) / half
-    if min(losses) < 0.98 * ln_k or fell > 0.01 * ln_k:
-        return None
-    text = f"loss {losses[-1]:.4f} with ln K {ln_k:.4f}, no lower for {STUCK_RECORDS} records"
-    remedy = "a lower --optim.base-lr, a longer --swav.freeze-prototypes-steps, or fewer --model.num-prototypes"
-    return Symptom("stuck at ln K", text, remedy)
 
 
 def _queue_too_early(records: deque[Record]) -> Symptom | None:
@@ -128,7 +133,6 @@ def _skipped(records: deque[Record]) -> Symptom | None:
 _CHECKS: tuple[Callable[[deque[Record]], Symptom | None], ...] = (
     _collapse,
     _divergence,
-    _stuck,
     _queue_too_early,
     _partial_collapse,
     _skipped,

@@ -17,6 +17,10 @@ from swav_dali.watch.record import Gathered
 
 LEAST_SHARE = 0.10
 """A loss below this is not worth a person's time."""
+STANDING_SHARE = 0.05
+"""A verdict that changed with the noise of every window would be read by nobody."""
+CROWDED_SHARE = 0.97
+"""A machine this busy has no core left for whoever asks next."""
 BUSY_SHARE = 0.7
 """Pipeline threads that want a core for more than this part of the time are computing, not waiting."""
 OWN_WORK = ("data_ms", "forward_ms", "loss_ms", "optimizer_ms")
@@ -81,19 +85,25 @@ def find_straggler(gathered: Gathered) -> Straggler | None:
     return Straggler(rank, part, score, max(0.0, own[rank] - reference))
 
 
-def judge(gathered: Gathered, headspace: Headspace | None, decode_ms: float | None = None) -> Verdict:
+def judge(
+    gathered: Gathered, headspace: Headspace | None, decode_ms: float | None = None, *, standing: str = ""
+) -> Verdict:
     """What bounds the speed of the window that `gathered` tells of.
 
     Args:
         gathered: every rank's figures of swav_dali.watch.record.
         headspace: what the model does without a data path, if it was measured.
         decode_ms: CPU-milliseconds to decode one image of this data set, if they were measured.
+        standing: what was found before; it stands until something else is worse by STANDING_SHARE.
     """
     gathered = {name: values for name, values in gathered.items() if not any(map(math.isnan, values))}
     step_ms = 1000 * max(gathered["seconds_per_step"])
-    suspects = list(_suspects(gathered, headspace, step_ms, decode_ms))
-    share, verdict = max(suspects, key=lambda suspect: suspect[0], default=(0.0, None))
-    return verdict if verdict is not None and share >= LEAST_SHARE else _model_bound(gathered, headspace, step_ms)
+    suspects = [
+        (share + STANDING_SHARE * (verdict.bound == standing), verdict)
+        for share, verdict in _suspects(gathered, headspace, step_ms, decode_ms)
+    ]
+    suspects.append((LEAST_SHARE, _model_bound(gathered, headspace, step_ms)))
+    return max(suspects, key=lambda suspect: suspect[0])[1]
 
 
 def _suspects(
@@ -105,6 +115,7 @@ def _suspects(
     if straggler is not None:
         share = straggler.lost_ms / step_ms
         yield share, _straggler(straggler, share)
+    yield _others_processes(gathered)
     saved = max(gathered.get("checkpoint_ms", [0.0]))
     share = saved / (saved + step_ms)
     yield (
@@ -117,6 +128,17 @@ def _suspects(
     )
     yield from _communication(gathered, headspace, step_ms, straggler)
     yield from _dear_parts(gathered, step_ms)
+
+
+def _others_processes(gathered: Gathered) -> tuple[float, Verdict]:
+    """On a machine without a free core, every part of a step waits for those of other processes."""
+    is_crowded = max(gathered.get("host_cpu_share", [0.0])) >= CROWDED_SHARE
+    share = max(gathered.get("other_cpu_share", [0.0])) if is_crowded else 0.0
+    return share, Verdict(
+        "crowded host",
+        f"no core is free, and processes of others hold {share:.0%} of them",
+        "ending what else runs there, or a machine of its own",
+    )
 
 
 def _communication(
@@ -138,9 +160,10 @@ def _communication(
 
 
 def _dear_parts(gathered: Gathered, step_ms: float) -> Iterator[tuple[float, Verdict]]:
+    is_alone = len(gathered["seconds_per_step"]) == 1
     for name, usual in USUAL_SHARE.items():
         share = min(gathered.get(name, [0.0])) / step_ms
-        if share > usual:
+        if share > usual and (name != "codes_ms" or is_alone):  # several ranks wait for each other in the codes
             part = name.removesuffix("_ms")
             yield (
                 share,
@@ -151,7 +174,7 @@ def _dear_parts(gathered: Gathered, step_ms: float) -> Iterator[tuple[float, Ver
 _DEAR = {
     "optimizer_ms": "a larger --data.batch-size: the optimizer's work is the same for any batch",
     "log_ms": "a larger --log.every-steps",
-    "codes_ms": "a shorter --swav.queue-length or fewer --model.num-prototypes; on several ranks, a faster network",
+    "codes_ms": "a shorter --swav.queue-length or fewer --model.num-prototypes",
 }
 
 

@@ -82,7 +82,7 @@ class Watch:
         self._meter = Meter()
         self._symptoms, self._stops_on_collapse = Symptoms(), stops_on_collapse
         self.health = Health()
-        self._machine = Machine(world.device)
+        self._machine = Machine(world.device, ranks_here=world.ranks_per_node)
         self._is_first = True
         self._bound = ""
         self._decode_ms: float | None = None
@@ -223,10 +223,10 @@ class Watch:
     def _judge(self, gathered: Gathered, step: int) -> None:
         if not self._world.is_main:
             return
-        verdict = judge(gathered, self.headspace, self._decode_ms)
+        verdict = judge(gathered, self.headspace, self._decode_ms, standing=self._bound)
         if verdict.is_cpu_bound_input and self._decode_ms is None and self._per_image.decode_ms is not None:
             self._decode_ms = self._measure_decoding(self._per_image.decode_ms, step)
-            verdict = judge(gathered, self.headspace, self._decode_ms)
+            verdict = judge(gathered, self.headspace, self._decode_ms, standing=self._bound)
         if verdict.bound != self._bound:
             self._bound = verdict.bound
             self.event(Event("verdict", step, str(verdict)))

@@ -55,6 +55,9 @@ _ORDER = ("Throughput", "Where the time goes", "Learning", "Health", "Machine")
 
 def _lines(title: str, keys: tuple[str, ...], runs: Sequence[RunData]) -> figure:
     panel = _panel(title, BY_KEY[keys[0]].unit)
+    drawn = [run.curves[key].values.max() for run in runs for key in keys if key in run.curves]
+    if BY_KEY[keys[0]].unit == "share" and max(drawn) <= 1:
+        panel.y_range = Range1d(0, 1.05)
     for colour, run in zip(_cycle(len(runs)), runs, strict=True):
         for dash, key in zip(_DASHES, keys, strict=False):
             if key in run.curves:
@@ -113,8 +116,6 @@ def _panel(title: str, unit: str) -> figure:
     panel.add_tools(HoverTool(tooltips=[("", "$name"), ("step", "@x{0,0}"), ("", "@y")], mode="mouse"))
     panel.title.text_color = _INK
     panel.yaxis.axis_label = unit or None
-    if unit == "share":
-        panel.y_range = Range1d(0, 1.05)
     for axis in (*panel.xaxis, *panel.yaxis):
         axis.axis_line_color = axis.major_tick_line_color = axis.minor_tick_line_color = _INK
         axis.major_label_text_color = axis.axis_label_text_color = _INK

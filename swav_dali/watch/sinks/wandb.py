@@ -60,6 +60,11 @@ class WandbSink:
             axis = None if key in BY_NAME and figure.group == "Place" else grouped_name(figure.axis)
             self._run.define_metric(grouped_name(key), step_metric=axis)
 
+    @property
+    def next_step(self) -> int:
+        """The first step that the run takes: what an online run has already is not taken twice."""
+        return int(self._run.step)
+
     def record(self, record: Record) -> None:
         """Log every figure under its group, drawn against its own axis."""
         with _gone_for_good():

@@ -28,6 +28,8 @@ def test_cpu_time_of_this_process_and_its_memory_are_told() -> None:
     wall = time.perf_counter() - began
     assert figures["cpu_cores"] == pytest.approx(0.3 / wall, rel=0.3)
     assert 0 < figures["host_cpu_share"] <= 1
+    own = figures["cpu_cores"] / (os.cpu_count() or 1)
+    assert figures["other_cpu_share"] == pytest.approx(max(0, figures["host_cpu_share"] - own))
     resident = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmRSS"))
     assert figures["rss_gib"] == pytest.approx(int(resident.split()[1]) / 2**20, rel=0.1)
 

@@ -26,7 +26,7 @@ def told(records: Iterable[dict[str, float]], seed: int = 0) -> list[str]:
     noise, symptoms = random.Random(seed), Symptoms()
     names = []
     for step, changes in enumerate(records, 1):
-        record = {**HEALTHY, "step": 50 * step, **changes}
+        record = {**HEALTHY, "step": 50 * step, "epoch": step // 4, **changes}
         record["loss"] += noise.uniform(-0.02, 0.02)
         names += [symptom.name for symptom in symptoms.see(record)]
     return names
@@ -45,8 +45,8 @@ def test_a_run_that_learns_has_none(seed: int) -> None:
         ("collapse", [{"loss": 7 + 0.1 * i, "embedding_spread": 0.9 - 0.09 * i} for i in range(10)]),
         ("collapse", [{"loss": 7.0, "code_entropy": 2.0 + 0.9 * i} for i in range(8)]),
         ("divergence", [{"loss": loss} for loss in (7.5, 6.0, 5.0, 4.9, 6.0, 7.2, 7.5, 7.9)]),
-        ("stuck at ln K", [{"loss": LN_K + 0.05} for _ in range(12)]),
-        ("stuck at ln K", [{"loss": LN_K + 2.0 - 0.01 * i} for i in range(12)]),
+        ("stuck at ln K", [{"loss": LN_K + 0.05} for _ in range(16)]),
+        ("stuck at ln K", [{"loss": LN_K + 2.0 - 0.001 * i} for i in range(40)]),
         ("queue started too early", [{"loss": 5 + 0.6 * (i >= 5), "queue_in_use": float(i >= 5)} for i in range(8)]),
         ("partial prototype collapse", [{"loss": x, "duplicate_prototypes": 0.05 * i} for i, x in enumerate(FALLING)]),
         ("not finite", [{"loss": x, "steps_skipped": float(i >= 4)} for i, x in enumerate(FALLING)]),
@@ -56,6 +56,13 @@ def test_a_symptom_is_told_and_no_other(name: str, records: list[dict[str, float
     assert set(told(records, seed)) == {name}
 
 
+def test_some_records_at_ln_k_within_an_epoch_are_a_beginning_not_a_symptom() -> None:
+    beginning = [{"loss": LN_K, "epoch": 1} for _ in range(30)]
+    assert told([*beginning, *({"loss": loss} for loss in FALLING)]) == []
+    falling_slowly = [{"loss": LN_K + 2 - 0.05 * i} for i in range(60)]
+    assert told(falling_slowly) == []
+
+
 def test_what_stays_is_told_once_and_what_comes_back_again() -> None:
     ill = {"loss": 5.0, "duplicate_prototypes": 0.5}
     assert told([ill, ill, ill]) == ["partial prototype collapse"]
@@ -63,11 +70,11 @@ def test_what_stays_is_told_once_and_what_comes_back_again() -> None:
 
 
 def test_only_a_collapse_is_one_and_every_text_has_a_remedy() -> None:
-    collapsed = Symptoms().see({**HEALTHY, "step": 1, "loss": LN_K, "embedding_spread": 0.01})
+    collapsed = Symptoms().see({**HEALTHY, "step": 1, "epoch": 1, "loss": LN_K, "embedding_spread": 0.01})
     assert [symptom.is_collapse for symptom in collapsed] == [True]
     assert "embedding spread 0.010" in str(collapsed[0])
     assert "; try a lower --optim.base-lr" in str(collapsed[0])
-    repeated = Symptoms().see({**HEALTHY, "step": 1, "loss": 5.0, "duplicate_prototypes": 0.5})
+    repeated = Symptoms().see({**HEALTHY, "step": 1, "epoch": 1, "loss": 5.0, "duplicate_prototypes": 0.5})
     assert [symptom.is_collapse for symptom in repeated] == [False]
 
 

@@ -23,6 +23,8 @@ CLEAN = {
     "checkpoint_ms": [0.5, 0.5],
     "pipeline_busy_share": [0.4, 0.4],
     "pipeline_cpu_ms": [4.0, 4.0],
+    "host_cpu_share": [0.5, 0.5],
+    "other_cpu_share": [0.4, 0.4],
 }
 HEADSPACE = Headspace(images_per_second=1300.0, seconds_per_step=0.098, reduce_share=0.03)
 WAITING = {
@@ -39,6 +41,7 @@ FAULTS = {
     "straggler rank 0": ({"data_ms": [40.0, 1.0], "data_wait_share": [0.4, 0.01], "backward_ms": [16.0, 55.0]}, None),
     "checkpoint-bound": ({"checkpoint_ms": [40.0, 38.0]}, None),
     "optimizer-bound": ({"optimizer_ms": [30.0, 30.0], "seconds_per_step": [0.126, 0.126]}, None),
+    "crowded host": ({"host_cpu_share": [1.0, 1.0], "other_cpu_share": [0.6, 0.6], "forward_ms": [40.0, 43.0]}, None),
     "log-bound": ({"log_ms": [25.0, 24.0], "seconds_per_step": [0.125, 0.125]}, None),
 }
 
@@ -50,6 +53,7 @@ def test_a_planted_fault_is_named_with_noise_of_five_percent(bound: str, seed: i
     changes, decode_ms = FAULTS[bound]
     figures = {**CLEAN, **changes}
     noisy = {name: [value * noise.uniform(0.95, 1.05) for value in values] for name, values in figures.items()}
+    noisy["host_cpu_share"] = figures["host_cpu_share"]
     verdict = judge(noisy, HEADSPACE, decode_ms)
     assert verdict.bound == bound
     assert "; try " in str(verdict)
@@ -74,6 +78,17 @@ def test_gradients_that_travel_for_a_third_of_a_step_are_named() -> None:
 def test_without_counters_of_threads_an_input_bound_run_is_still_named() -> None:
     figures = {**CLEAN, **WAITING, "pipeline_busy_share": [float("nan")] * 2, "pipeline_cpu_ms": [float("nan")] * 2}
     assert judge(figures, HEADSPACE).bound == "input-bound"
+
+
+def test_a_verdict_stands_until_another_is_clearly_worse() -> None:
+    def figures(waited: float, saved: float) -> dict[str, list[float]]:
+        return {**CLEAN, "data_wait_share": [waited] * 2, "checkpoint_ms": [saved] * 2}
+
+    assert judge(figures(0.22, 25.0), HEADSPACE).bound == "input-bound by storage"
+    assert judge(figures(0.22, 25.0), HEADSPACE, standing="checkpoint-bound").bound == "checkpoint-bound"
+    assert judge(figures(0.32, 25.0), HEADSPACE, standing="checkpoint-bound").bound == "input-bound by storage"
+    assert judge(figures(0.07, 1.0), HEADSPACE, standing="input-bound by storage").bound == "input-bound by storage"
+    assert judge(figures(0.07, 1.0), HEADSPACE, standing="model-bound").bound == "model-bound"
 
 
 def test_the_straggler_is_the_rank_whose_own_work_is_longest_not_the_one_that_waits() -> None:
