@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import torch
 
@@ -20,8 +21,9 @@ def prepare_device(device: torch.device, *, deterministic: bool) -> None:
     if device.type != "cuda":
         return
     torch.cuda.set_device(device)
-    torch.backends.fp32_precision = "ieee"  # type: ignore[attr-defined]
-    torch.backends.cudnn.fp32_precision = "ieee"
+    cudnn: Any = torch.backends.cudnn
+    for backend in (torch.backends.cuda.matmul, cudnn, cudnn.conv):
+        backend.fp32_precision = "ieee"  # each by name: torch 2.11 leaves convolutions at TF32 otherwise
     torch.backends.cudnn.benchmark = not deterministic
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")

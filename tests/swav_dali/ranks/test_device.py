@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ import torch
 from swav_dali.errors import ConfigError
 from swav_dali.ranks.device import autocast_dtype, prepare_device
 
+PLACES: tuple[Any, ...] = (torch.backends.cuda.matmul, torch.backends.cudnn, torch.backends.cudnn.conv)  # type: ignore[attr-defined]
 CPU, CUDA = torch.device("cpu"), torch.device("cuda", 0)
 
 
@@ -19,9 +21,11 @@ def as_if_cuda(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(torch.cuda, "set_device", lambda device: None)
     monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "")
     monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG")
-    kept = torch.backends.fp32_precision, torch.backends.cudnn.fp32_precision, torch.backends.cudnn.benchmark
+    benchmark, kept = torch.backends.cudnn.benchmark, [place.fp32_precision for place in PLACES]
     yield
-    torch.backends.fp32_precision, torch.backends.cudnn.fp32_precision, torch.backends.cudnn.benchmark = kept
+    torch.backends.cudnn.benchmark = benchmark
+    for place, precision in zip(PLACES, kept, strict=True):
+        place.fp32_precision = precision
     torch.use_deterministic_algorithms(False)
 
 
@@ -44,8 +48,9 @@ def test_bfloat16_is_chosen_where_the_device_has_it(monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.parametrize("deterministic", [True, False])
 def test_float32_is_float32_everywhere(as_if_cuda: None, deterministic: bool) -> None:
+    for place in PLACES:
+        place.fp32_precision = "tf32"
     prepare_device(CUDA, deterministic=deterministic)
-    for place in (torch.backends.cudnn.conv, torch.backends.cudnn, torch.backends.cuda.matmul):  # type: ignore[attr-defined]
-        assert place.fp32_precision == "ieee"
+    assert [place.fp32_precision for place in PLACES] == ["ieee"] * 3
     assert torch.backends.cudnn.benchmark is not deterministic
     assert torch.are_deterministic_algorithms_enabled() is deterministic
