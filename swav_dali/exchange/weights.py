@@ -17,8 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from swav_dali.errors import ConfigError
@@ -92,12 +90,22 @@ def _of_checkpoint(folder: Path) -> Weights:
 def _load(file: Path) -> object:
     try:
         if file.suffix == ".safetensors":
-            return load_file(file)
+            return _load_safetensors(file)
         with warnings.catch_warnings(action="ignore"):  # about pickles of other protocols, which it then refuses
             return torch.load(file, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, KeyError, SafetensorError, pickle.UnpicklingError) as error:
+    except (OSError, RuntimeError, EOFError, KeyError, pickle.UnpicklingError) as error:
         first = str(error).strip().split("\n", 1)[0]
         raise ConfigError("not a file of weights", where=file, found=first, fix=_FIX) from error
+
+
+def _load_safetensors(file: Path) -> dict[str, Tensor]:
+    from safetensors import SafetensorError  # only here: training needs no such file, nor the package
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(file)
+    except SafetensorError as error:
+        raise OSError(error) from error
 
 
 def _flat(content: object, file: Path) -> dict[str, Tensor]:

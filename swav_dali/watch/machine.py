@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import pynvml
 import torch
 
 from swav_dali.watch.record import Local
@@ -150,10 +149,15 @@ def _gpu(device: torch.device) -> Local:
 
 def _nvml(device: torch.device) -> Local:
     """How busy the GPU is and what it draws, of the last moments; NaN where NVML does not answer."""
+    unknown = {"gpu_utilization": _NAN, "gpu_power_watts": _NAN}
+    try:
+        import pynvml  # torch's own calls import it too; a run goes on where it is not installed
+    except ModuleNotFoundError:
+        return unknown
     try:
         return {
             "gpu_utilization": torch.cuda.utilization(device) / 100,
             "gpu_power_watts": torch.cuda.power_draw(device) / 1000,
         }
-    except (ImportError, RuntimeError, pynvml.NVMLError):  # no driver library, or a device that keeps it to itself
-        return {"gpu_utilization": _NAN, "gpu_power_watts": _NAN}
+    except (RuntimeError, pynvml.NVMLError):  # no driver library, or a device that keeps it to itself
+        return unknown
