@@ -85,9 +85,16 @@ FIGURES = (
     Figure("seconds_left", "s", "Throughput", "max", "to the end of the run at this pace"),
     Figure("samples_replaced", "images", "Throughput", "sum", "undecodable pictures that others stood in for"),
     Figure(
-        "data_wait_share", "share", "Where the time goes", "spread", "share of the time the host waited for a batch"
+        "data_wait_share",
+        "share",
+        "Where the time goes",
+        "spread",
+        "share of the time the device went without a batch, or made its crops; on a CPU, the host's wait",
     ),
-    Figure("data_ms", "ms", "Where the time goes", "spread", "per step: the host waits for a batch"),
+    Figure(
+        "host_wait_share", "share", "Where the time goes", "spread", "share of the time the host waited for a batch"
+    ),
+    Figure("data_ms", "ms", "Where the time goes", "spread", "per step: the device goes without a batch, or crops it"),
     Figure("forward_ms", "ms", "Where the time goes", "spread", "per step: trunk, head and scores"),
     Figure("codes_ms", "ms", "Where the time goes", "spread", "per step: queue and Sinkhorn with its all-reduces"),
     Figure("loss_ms", "ms", "Where the time goes", "spread", "per step: swapped loss"),

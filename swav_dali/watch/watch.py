@@ -98,10 +98,14 @@ class Watch:
         self._machine.restart()
 
     def waits(self, batches: Iterable[_Item]) -> Iterator[_Item]:
-        """`batches`, with the time the host waits for each."""
+        """`batches`, with the time the host waits for each, and the time the device spends from asking to having it.
+
+        A host that runs ahead of the device need not wait where the device does, and one that waits may do so while
+        the device still works on earlier steps.
+        """
         iterator = iter(batches)
         while True:
-            with self.spans.host("data"):
+            with self.spans.host("host_wait"), self.spans("data"):
                 batch = next(iterator, None)
             if batch is None:
                 return
@@ -181,7 +185,10 @@ class Watch:
     def _times(self, window: Window) -> Local:
         seconds = self.spans.read()
         return {
-            "data_wait_share": min(1.0, seconds.get("data", 0.0) / window.seconds_per_step),
+            **{
+                f"{name}_share": min(1.0, seconds.get(span, 0.0) / window.seconds_per_step)
+                for name, span in (("data_wait", "data"), ("host_wait", "host_wait"))
+            },
             **{name: 1000 * seconds.get(name.removesuffix("_ms"), _NAN) for name in SPANS},
         }
 
