@@ -28,6 +28,9 @@ def rank_main(rank: int, port: int, dies: bool) -> None:
     torch.set_num_threads(1)
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), TORCHELASTIC_USE_AGENT_STORE="True")
     world = World(rank=rank, size=2, local_rank=rank, device=torch.device("cpu"))
+    if not dies and rank == 1:  # the other one looks for its address before it is there
+        init = dist.init_process_group
+        dist.init_process_group = lambda *args, **kwargs: time.sleep(1) or init(*args, **kwargs)
     with process_group(world, timeout_seconds=TIMEOUT):
         assert sum_over_ranks(torch.tensor([1.0 + rank])).item() == 3
         assert from_main([rank, "ä", None]) == [0, "ä", None]
