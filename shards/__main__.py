@@ -45,6 +45,8 @@ def main() -> int:
     args = parser.parse_args()
     try:
         return int(args.run(args))
+    except BrokenPipeError:
+        raise
     except OSError as error:  # no permission, no space, no such folder: for a person, and in one line
         raise _said(error, args) from error
 

@@ -55,7 +55,8 @@ def _sentence(what: str, where: object, found: object, expected: object, fix: st
 def run_command(main: Callable[[], int | None]) -> int:
     """Run a command's `main` and turn a user's mistake into one line on stderr.
 
-    Returns the exit code: main's own (None is 0), 2 after a `UserError`, 130 after Ctrl-C.
+    Returns the exit code: main's own (None is 0), 2 after a `UserError`, 130 after Ctrl-C, 141 when
+    nobody reads what is said.
     """
     sys.stdout, sys.stderr = sys.stdout or _nowhere(), sys.stderr or _nowhere()
     for stream in (sys.stdout, sys.stderr):
@@ -66,6 +67,9 @@ def run_command(main: Callable[[], int | None]) -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # the reader of the output, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or Python would complain when it flushes at the end
+        return 128 + signal.SIGPIPE
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one would end in a traceback from Python's own clean-up
         print("interrupted", file=sys.stderr)

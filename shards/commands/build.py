@@ -214,8 +214,8 @@ def plan(sources: dict[str, Source], options: BuildOptions) -> dict[str, Job]:
     for split, source in sources.items():
         say(f"source{f' of {split}' if split else ''}: {source.description}")
     jobs = plan_splits(sources, options)
-    for job in jobs.values():
-        say_plan(job)
+    for split, job in jobs.items():
+        say_plan(job, split)
     return jobs
 
 
@@ -234,12 +234,13 @@ def crew_of(args: argparse.Namespace) -> AbstractContextManager[Crew]:
     return dask_crew(args.dask) if args.dask else local_crew(args.workers)
 
 
-def say_plan(job: Job) -> None:
+def say_plan(job: Job, split: str) -> None:
     """The plan and its warnings."""
     for text in job.warnings:
         warn(text)
     line = f"{len(job.listing):,} images into {job.plan.num_shards} shards"
-    say(f"plan: {line}, about {job.plan.estimated_bytes / MB:,.1f} MB, seed {job.options.seed}")
+    title = f"plan of {split}" if split else "plan"
+    say(f"{title}: {line}, about {job.plan.estimated_bytes / MB:,.1f} MB, seed {job.options.seed}")
 
 
 def say_result(out: Store, manifest: Manifest, was_written: bool, events: list[PictureEvent]) -> None:

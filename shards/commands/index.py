@@ -65,6 +65,7 @@ def conclude(indexed: list[IndexedSet], *, allow_drops: bool) -> int:
         for line in one.warnings:
             warn(line)
         if one.manifest.num_dropped:
-            warn(f"{one.manifest.num_dropped:,} samples are not in the indices: {one.folder / ERRORS_NAME}")
+            left_out = f"{one.manifest.num_dropped:,} samples are not in the indices: {one.folder / ERRORS_NAME}"
+            warn(f"{left_out}; `build` mends some kinds")
     num_dropped = sum(one.manifest.num_dropped for one in indexed)
     return DROPPED_EXIT_CODE if num_dropped and not allow_drops else 0

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 LARGE = 5000  # bytes; the hub keeps larger files by their sha256
@@ -46,6 +46,21 @@ class Hub:
         siblings = [{"rfilename": name, **entry(path)} for name, path in self.files().items()]
         return {"id": self.repo, "sha": COMMIT, "siblings": siblings, "private": False, "tags": []}
 
+    def at(self, name: str) -> list[dict[str, Any]]:
+        """The file or folder of this name, as the hub lists it."""
+        path = self.root / name
+        if path.is_dir():
+            return [{"type": "directory", "path": name, "oid": 40 * "0", "size": 0}]
+        if not path.is_file():
+            return []
+        found = entry(path)
+        lfs = {"lfs": {**found["lfs"], "oid": found["lfs"]["sha256"]}} if "lfs" in found else {}
+        return [{"type": "file", "path": name, "oid": found["blobId"], "size": found["size"], **lfs}]
+
+    def tree(self, folder: str, is_recursive: bool) -> list[dict[str, Any]]:
+        inside = (self.root / folder).rglob("*") if is_recursive else (self.root / folder).iterdir()
+        return [one for path in sorted(inside) for one in self.at(str(path.relative_to(self.root)))]
+
 
 def entry(path: Path) -> dict[str, Any]:
     content = path.read_bytes()
@@ -69,14 +84,26 @@ class Handler(BaseHTTPRequestHandler):
             self.refuse(404, "RepoNotFound")
         elif self.hub.token and self.headers.get("Authorization") != f"Bearer {self.hub.token}":
             self.refuse(403, "GatedRepo")
+        elif "/tree/" in path:
+            self.answer_json(
+                self.hub.tree(path.partition("/tree/")[2].partition("/")[2], "recursive=true" in self.path.lower())
+            )
         elif path.startswith("/api/"):
             if "/revision/" in path and path.rpartition("/")[2] not in ("main", COMMIT):
                 self.refuse(404, "RevisionNotFound")
             else:
-                self.answer(200, json.dumps(self.hub.info()).encode(), {"Content-Type": "application/json"})
+                self.answer_json(self.hub.info())
         else:
-            name = path.partition(f"/resolve/{COMMIT}/")[2]
+            name = path.partition("/resolve/")[2].partition("/")[2]
             self.answer(302, b"", {"Location": f"{self.hub.url}/files/{name}", "X-Repo-Commit": COMMIT})
+
+    def do_POST(self) -> None:
+        """What is at some paths, as `paths-info` says it."""
+        asked = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
+        self.answer_json([one for path in asked["paths"] for one in self.hub.at(path)])
+
+    def answer_json(self, content: object) -> None:
+        self.answer(200, json.dumps(content).encode(), {"Content-Type": "application/json"})
 
     def send_file(self, name: str) -> None:
         wanted = self.headers.get("Range")
@@ -84,8 +111,8 @@ class Handler(BaseHTTPRequestHandler):
         content = self.hub.files()[name].read_bytes()
         if name in self.hub.damaged:
             content = content[:-1] + bytes([content[-1] ^ 1])
-        start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted else 0
-        part = content[start:]
+        first, _, last = (wanted or "bytes=0-").removeprefix("bytes=").partition("-")
+        start, part = int(first), content[int(first) : int(last) + 1 if last else None]
         if self.hub.cut_after and name.endswith(".tar"):
             self.send_response(206 if wanted else 200)
             self.send_header("Content-Length", str(len(part)))
@@ -93,7 +120,7 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(part[: self.hub.cut_after.pop(0)])
             self.close_connection = True
             return
-        head = {"Content-Range": f"bytes {start}-{len(content) - 1}/{len(content)}"} if wanted else {}
+        head = {"Content-Range": f"bytes {start}-{start + len(part) - 1}/{len(content)}"} if wanted else {}
         self.answer(206 if wanted else 200, part, head)
 
     def refuse(self, code: int, kind: str) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
@@ -15,7 +17,9 @@ from shards.__main__ import main
 from shards.building.crew import Crew
 from shards.commands import fetch
 from shards.errors import run_command
+from shards.sources.folders import ClassFolders
 from shards.tars.manifest import read_manifest
+from shards.tars.shardset import load_shard_set
 
 Make = Callable[..., bytes]
 Call = Callable[..., tuple[int, str, str]]
@@ -167,3 +171,22 @@ def test_a_split_by_another_name_than_a_folder_can_have_is_refused(call: Call, h
     (hub.root / "_info.json").write_text('{"splits": {"../../x": {"filenames": ["tiny-train-0000.tar"]}}}')
     code, _, said = call(PLACE, tmp_path / "out")
     assert (code, "a split whose name is none for a folder, found '../../x'" in said) == (2, True)
+
+
+def test_pictures_at_the_hub_are_read_in_place(hub: Hub, tmp_path: Path, make_tree: Callable[..., Path]) -> None:
+    """In a process of its own: the file system keeps the address that it was imported with."""
+    make_tree(hub.root / "pictures", {"cat": 2, "dog": 1})
+    build = [sys.executable, "-m", "shards", "build", f"{PLACE}/pictures", str(tmp_path / "out"), "--workers", "1"]
+    done = subprocess.run(build, capture_output=True, text=True, timeout=60, check=False, cwd=Path(__file__).parents[3])
+    assert done.returncode == 0, done.stderr
+    assert "3 images, 2 classes" in done.stdout
+
+
+def test_a_set_of_ours_at_the_hub_is_staged(
+    hub: Hub, tmp_path: Path, make_tree: Callable[..., Path], run_build: Callable[..., object]
+) -> None:
+    run_build(ClassFolders(root=make_tree(tmp_path / "in", {"cat": 2, "dog": 1})), hub.root / "ours")
+    stage = [sys.executable, "-m", "shards", "stage", f"{PLACE}/ours", str(tmp_path / "out")]
+    done = subprocess.run(stage, capture_output=True, text=True, timeout=60, check=False, cwd=Path(__file__).parents[3])
+    assert done.returncode == 0, done.stderr
+    assert load_shard_set(tmp_path / "out").num_samples == 3

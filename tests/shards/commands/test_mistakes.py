@@ -299,3 +299,22 @@ def test_rows_without_a_path_are_not_called_misnamed(call: Call, tmp_path: Path,
     pq.write_table(pa.table({"image": pa.array(pictures, kind)}), tmp_path / "train-0.parquet")
     assert call("build", tmp_path / "train-0.parquet", tmp_path / "out")[0] == 0
     assert not (tmp_path / "out" / "errors.jsonl").exists()
+
+
+def test_nobody_reading_what_is_said_is_no_mistake() -> None:
+    script = (
+        "import sys\n"
+        "from shards.errors import run_command\n"
+        "def main():\n"
+        "    for _ in range(5000):\n"
+        "        print('x' * 200, flush=True)\n"
+        "sys.exit(run_command(main))\n"
+    )
+    pipe, root = subprocess.PIPE, Path(__file__).parents[3]
+    with subprocess.Popen([sys.executable, "-c", script], stdout=pipe, stderr=pipe, cwd=root) as done:
+        assert done.stdout is not None
+        assert done.stderr is not None
+        done.stdout.read(10)
+        done.stdout.close()
+        assert done.stderr.read() == b""
+    assert done.returncode == 141
