@@ -21,6 +21,8 @@ STANDING_SHARE = 0.05
 """A verdict that changed with the noise of every window would be read by nobody."""
 CROWDED_SHARE = 0.97
 """A machine this busy has no core left for whoever asks next."""
+EXPLAINED_SHARE = 0.8
+"""Below this share of the headspace something takes time that no part shows."""
 BUSY_SHARE = 0.7
 """Pipeline threads that want a core for more than this part of the time are computing, not waiting."""
 OWN_WORK = ("data_ms", "forward_ms", "loss_ms", "optimizer_ms")
@@ -217,10 +219,18 @@ def _model_bound(gathered: Gathered, headspace: Headspace | None, step_ms: float
     }
     largest = max(parts, key=parts.__getitem__, default=None)
     where = "" if largest is None else f"; {largest.removesuffix('_ms')} takes {parts[largest]:.0%} of a step"
-    reason = f"data wait {statistics.median(gathered['data_wait_share']):.0%}"
-    if headspace is not None:
-        reason = f"{sum(gathered['images_per_second']) / headspace.images_per_second:.0%} of what it does without data"
-    return Verdict("model-bound", reason + where, "a larger batch if memory allows, or more devices")
+    if headspace is None:
+        reason = f"data wait {statistics.median(gathered['data_wait_share']):.0%}"
+        return Verdict("model-bound", reason + where, _MORE)
+    share = sum(gathered["images_per_second"]) / headspace.images_per_second
+    reason = f"{share:.0%} of what it does without data"
+    if share < EXPLAINED_SHARE:
+        remedy = "measuring the headspace again; a shared machine, a hot GPU, or pictures of other sizes may be why"
+        return Verdict("slower than it could be", reason + ", and no part says why" + where, remedy)
+    return Verdict("model-bound", reason + where, _MORE)
+
+
+_MORE = "a larger batch if memory allows, or more devices"
 
 
 def _others(values: Sequence[float], rank: int) -> float:

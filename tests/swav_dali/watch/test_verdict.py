@@ -68,6 +68,12 @@ def test_a_clean_run_is_bound_by_its_model(seed: int) -> None:
     assert "of what it does without data; backward takes" in verdict.reason
 
 
+def test_a_rate_far_below_the_headspace_is_not_called_the_models_limit() -> None:
+    fast = Headspace(images_per_second=2000.0, seconds_per_step=0.064)
+    assert judge(CLEAN, fast).bound == "slower than it could be"
+    assert "64%" in judge(CLEAN, fast).reason
+
+
 def test_gradients_that_travel_for_a_third_of_a_step_are_named() -> None:
     slow_network = Headspace(images_per_second=1300.0, seconds_per_step=0.098, reduce_share=0.35)
     assert judge(CLEAN, slow_network).bound == "communication-bound"
