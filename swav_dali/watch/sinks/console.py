@@ -1,4 +1,4 @@
-"""The run on a terminal: a progress bar where there is one, plain lines elsewhere."""
+"""The run on standard output: a live panel on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from swav_dali.watch.record import duration, shown
 from swav_dali.watch.sinks.base import Event, Record
+from swav_dali.watch.sinks.panel import LivePanel
 
 
 class _PipeConsole(Console):
@@ -23,22 +23,21 @@ class _PipeConsole(Console):
 
 
 class ConsoleSink:
-    """Writes to standard output; the bar counts steps."""
+    """Writes to standard output."""
 
     def __init__(self, *, total_steps: int, start_step: int, epochs: int) -> None:
         """Show progress towards `total_steps` from `start_step` on."""
         self._console = _PipeConsole(highlight=False, soft_wrap=True)
         self._epochs = epochs
         self._total = total_steps
-        self._progress = _progress(self._console) if sys.stdout.isatty() else None
-        if self._progress is not None:
-            self._task = self._progress.add_task("training", total=total_steps, completed=start_step, figures="")
-            self._progress.start()
+        self._panel = None
+        if self._console.is_terminal:
+            self._panel = LivePanel(self._console, total_steps=total_steps, start_step=start_step, epochs=epochs)
 
     def record(self, record: Record) -> None:
-        """Move the bar, or print the record as a line; probe results always get a line."""
-        if self._progress is not None and "loss" in record:
-            self._progress.update(self._task, completed=float(record["step"]), figures=figures(record))
+        """Redraw the panel, or print the record as a line; probe results always get a line."""
+        if self._panel is not None:
+            self._panel.record(record)
             if "knn_top1" not in record:
                 return
         left = f"  {duration(float(record['seconds_left']))} left" if "seconds_left" in record else ""
@@ -46,14 +45,16 @@ class ConsoleSink:
         self._console.print(f"{place}  {figures(record)}{left}", markup=False)
 
     def event(self, event: Event) -> None:
-        """Print the event's text."""
+        """Print the event's text; the panel keeps the verdict in sight."""
         prefix = "warning: " if event.kind == "warning" else ""
         self._console.print(prefix + event.text, markup=False)
+        if self._panel is not None and event.kind == "verdict":
+            self._panel.verdict(event.text)
 
     def close(self, *, failed: bool = False) -> None:
-        """Take the bar down."""
-        if self._progress is not None:
-            self._progress.stop()
+        """Leave the last figures standing."""
+        if self._panel is not None:
+            self._panel.close()
 
 
 def figures(record: Record) -> str:
@@ -62,7 +63,8 @@ def figures(record: Record) -> str:
     parts: list[str] = []
     if "loss" in record:
         parts.append(f"loss {text['loss']} (ln K {text['ln_k']})  lr {text['lr']}")
-        parts.append(f"{text['images_per_second']}  data wait {text['data_wait_share']}")
+        headspace = f" ({text['headspace_share']} of headspace)" if "headspace_share" in text else ""
+        parts.append(f"{text['images_per_second']}{headspace}  data wait {text['data_wait_share']}")
     if "knn_top1" in record:
         parts.append(f"kNN top-1 {text['knn_top1']}")
     floors = {"knn_untrained": "untrained", "knn_pixels": "raw pixels"}
@@ -70,14 +72,3 @@ def figures(record: Record) -> str:
     if known:
         parts.append(f"kNN of {', '.join(known)}")
     return "  ".join(parts)
-
-
-def _progress(console: Console) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[figures]}"),
-        console=console,
-    )
