@@ -11,7 +11,8 @@ import re
 from typing import NamedTuple
 
 DIGITS = 9
-_SPELLING = re.compile(r"(?P<number>\d+)(?:=(?P<label>\d+))?(?:/(?P<name>.+)|\..*)", re.DOTALL)
+_INDEXED = re.compile(rf"(?P<number>\d{{{DIGITS},}})(?:=(?P<label>\d+))?/(?P<name>.+)", re.DOTALL)
+_BUILT = re.compile(r"(?P<number>\d+)\..*", re.DOTALL)
 
 
 class SampleName(NamedTuple):
@@ -34,11 +35,11 @@ def renumbered(spelled: str, number: int) -> str:
 
 def parse_sample_name(spelled: str) -> SampleName | None:
     """What an index's name for a picture says, or None where it holds no number."""
-    match = _SPELLING.fullmatch(spelled)
-    if match is None:
-        return None
-    label = match["label"]
-    return SampleName(int(match["number"]), None if label is None else int(label), match["name"] or spelled)
+    if match := _INDEXED.fullmatch(spelled):
+        label = match["label"]
+        return SampleName(int(match["number"]), None if label is None else int(label), match["name"])
+    match = _BUILT.fullmatch(spelled)
+    return None if match is None else SampleName(int(match["number"]), None, spelled)
 
 
 def plain(name: str) -> str:

@@ -85,6 +85,23 @@ def test_numbers_are_the_same_after_a_resume_and_in_evaluation(
     assert images == [(list(range(24)), [number % 5 for number in range(24)])]
 
 
+def test_a_state_saved_when_labels_had_eight_digits_is_continued_with_the_same_bits(
+    make_set: Any, make_loader: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipelines.reading.reader._LABEL_DIGITS", 8)
+    loader = make_loader(make_set(24))
+    batches = iter(loader)
+    next(batches)
+    state, expected = loader.state_dict(), next(batches)
+    monkeypatch.undo()
+    again = make_loader(make_set(24))
+    again.load_state_dict(state)
+    found = next(iter(again))
+    assert torch.equal(found.labels, expected.labels)
+    assert torch.equal(found.sample_ids, expected.sample_ids)
+    assert all(torch.equal(ours, theirs) for ours, theirs in zip(found.groups, expected.groups, strict=True))
+
+
 def test_a_damaged_picture_is_named_as_its_tar_names_it(
     tmp_path: Path, picture: Callable[..., bytes], make_loader: Any
 ) -> None:

@@ -33,3 +33,4 @@ def test_names_of_our_own_shards_stay_as_they_were() -> None:
     assert parse_sample_name("000000012.jpg") == SampleName(12, None, "000000012.jpg")
     assert parse_sample_name("n01440764_tench.jpg") is None
     assert parse_sample_name("x/000000012.jpg") is None
+    assert parse_sample_name("12/tench.jpg") is None  # a folder's number in an index of an earlier version
