@@ -66,7 +66,12 @@ class SinkGroup:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         """Close every sink; those that show how a run ended are told whether it failed."""
-        self.close(failed=error is not None)
+        try:
+            self.close(failed=error is not None)
+        except UserError as lost:
+            if error is None:
+                raise
+            warnings.warn(str(lost), stacklevel=2)  # what ended the run is what its user must read last
 
     def close(self, *, failed: bool = False) -> None:
         """Close every sink.

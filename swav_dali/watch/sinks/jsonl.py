@@ -62,7 +62,8 @@ class JsonlSink:
         self._metrics.close()
         self._events.close()
         if failure:
-            raise TrainingError("lines could not be written", where=self._folder, found=self._count(), fix=str(failure))
+            found = f"{self._count()} left: {failure}"
+            raise TrainingError("lines could not be written", where=self._folder, found=found, fix="make room first")
 
     def _flush(self) -> None:
         count, failure = self._count(), self._write()

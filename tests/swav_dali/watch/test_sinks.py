@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from swav_dali.errors import TrainingError
+from swav_dali.errors import CheckpointError, TrainingError
 from swav_dali.watch.sinks.base import Event, Record, SinkGroup
 from swav_dali.watch.sinks.console import ConsoleSink
 from swav_dali.watch.sinks.jsonl import JsonlSink, read_lines
@@ -168,6 +168,19 @@ def test_lines_that_a_full_disk_never_takes_are_an_error_at_the_end(
     with pytest.raises(TrainingError, match="found 1 line"):
         group.close()
     assert memory.is_closed
+
+
+def test_lines_that_are_lost_do_not_hide_what_ended_the_run() -> None:
+    class Losing(Memory):
+        def close(self, *, failed: bool = False) -> None:
+            raise TrainingError("lines could not be written")
+
+    def fail() -> None:
+        with SinkGroup([Losing()]):
+            raise CheckpointError("the checkpoint cannot be written")
+
+    with pytest.warns(UserWarning, match="lines could not"), pytest.raises(CheckpointError):
+        fail()
 
 
 @pytest.mark.parametrize("fails", [False, True])
