@@ -89,11 +89,12 @@ def weights_after_three_steps(world: World, parts: int) -> np.ndarray[Any, Any]:
     return setup.weights().numpy()
 
 
-def test_two_ranks_in_parts_have_the_weights_of_one_with_the_whole_batch(
-    run_ranks: Callable[..., list[Any]],
+@pytest.mark.parametrize(("ranks", "parts"), [(2, 2), (4, 1)])
+def test_several_ranks_have_the_weights_of_one_with_the_whole_batch_also_in_parts(
+    ranks: int, parts: int, run_ranks: Callable[..., list[Any]]
 ) -> None:
     alone = weights_after_three_steps(ALONE, 1)
-    for weights in run_ranks(weights_after_three_steps, 2, 2):
+    for weights in run_ranks(weights_after_three_steps, ranks, parts):
         np.testing.assert_allclose(weights, alone, rtol=1e-8, atol=1e-10)
 
 
