@@ -66,9 +66,16 @@ def inspect(content: bytes, name: str, *, max_pixels: int = DEFAULT_MAX_PIXELS, 
 
 
 def _look_at_jpeg(content: bytes, suffix: str, max_pixels: int, decode: bool) -> Inspection:
-    if (clean := without_junk(content)) is not content:
-        junk = Finding(trouble=Trouble.UNUSUAL, detail=f"{len(content) - len(clean)} bytes of junk in its header")
-        return _with(_look_at_jpeg(clean, suffix, max_pixels, decode), junk)
+    clean = without_junk(content)
+    seen = _look_at_clean_jpeg(clean, suffix, max_pixels, decode)
+    if clean is content:
+        return seen
+    return _with(
+        seen, Finding(trouble=Trouble.UNUSUAL, detail=f"{len(content) - len(clean)} bytes of junk in its header")
+    )
+
+
+def _look_at_clean_jpeg(content: bytes, suffix: str, max_pixels: int, decode: bool) -> Inspection:
     header = read_header(content)
     if header is None:
         finding = Finding(trouble=Trouble.CORRUPT, detail="no frame header before the first scan")

@@ -102,18 +102,25 @@ def without_junk(content: bytes) -> bytes:
     start = content.find(b"\xff\xd8\xff", 0, MOST_JUNK)
     if start < 0 or (start > FEW and content[:start].strip(b"\0\t\n\r ")):
         return content
-    kept, position = [b"\xff\xd8"], start + 2
-    while position + 4 <= len(content):
-        position = _next_segment(content, position)
-        if position < 0:
+    junk, position = [(0, start)] if start else [], start + 2
+    while 0 <= position <= len(content) - 4:
+        segment = _next_segment(content, position)
+        if segment < 0:
             return content
-        end = position + 2 + (content[position + 2] << 8) + content[position + 3]
-        if content[position + 1] == START_OF_SCAN or end > len(content):
+        if content[position:segment].strip(b"\xff"):  # bytes to fill up with are none
+            junk.append((position, segment))
+        if content[segment + 1] == START_OF_SCAN:
             break
-        kept.append(content[position:end])
+        position = segment + 2 + (content[segment + 2] << 8) + content[segment + 3]
+    return _without(content, junk) if junk else content
+
+
+def _without(content: bytes, spans: list[tuple[int, int]]) -> bytes:
+    kept, position = [], 0
+    for start, end in spans:
+        kept.append(content[position:start])
         position = end
-    cleaned = b"".join([*kept, content[position:]])
-    return content if len(cleaned) == len(content) else cleaned
+    return b"".join([*kept, content[position:]])
 
 
 def has_huffman_tables(content: bytes) -> bool:
@@ -122,8 +129,8 @@ def has_huffman_tables(content: bytes) -> bool:
 
 
 def _next_segment(content: bytes, position: int) -> int:
-    """Where the next marker of a header segment is, from `position` on; -1 if nowhere."""
-    while 0 <= position < len(content) - 1:
+    """Where the next header segment begins, from `position` on, fill bytes before it left aside; -1 if nowhere."""
+    while 0 <= position < len(content) - 3:
         marker = content[position + 1]
         if content[position] == 0xFF and 0xC0 <= marker < 0xFF and not 0xD0 <= marker <= 0xD9:
             return position

@@ -52,6 +52,8 @@ KINDS: dict[str, Callable[[int], bytes]] = {
     "gif": lambda seed: drawn(seed, "GIF"),
     "animated gif": lambda seed: drawn(seed, "GIF", frames=3),
     "tiff": lambda seed: drawn(seed, "TIFF"),
+    "jpeg": lambda seed: drawn(seed, "JPEG"),
+    "progressive jpeg": lambda seed: drawn(seed, "JPEG", progressive=True),
     "packed tiff": lambda seed: drawn(seed, "TIFF", compression="tiff_lzw"),
 }
 

@@ -1,4 +1,4 @@
-"""What the checks let through is decoded by DALI: fuzzed pictures of every format but JPEG, as built and as indexed."""
+"""What the checks let through is decoded by DALI: fuzzed pictures of every format, as built and as indexed."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from shards.pictures.inspect import inspect
 
 @pytest.mark.parametrize("seed", [5, 6, pytest.param(7, marks=pytest.mark.slow)])
 def test_nothing_is_let_through_that_dali_refuses(seed: int) -> None:
-    """1,000 fuzzed pictures a seed; seed 7 has 8,000."""
+    """1,150 fuzzed pictures a seed, 1,014 of them no JPEGs; seed 7 has 9,000."""
     generator, check, judge, counts = random.Random(seed), DecodeCheck(), Judge(), Counter[str]()
     kinds = list(KINDS)
-    for number in range(8000 if seed == 7 else 1000):
+    for number in range(9000 if seed == 7 else 1150):
         kind = kinds[number % len(kinds)]
         content = KINDS[kind](generator.randrange(10**9))
         content = damaged(content, generator) if generator.random() < 0.95 else content
-        name = f"x.{next(word for word in kind.split() if word in ('png', 'webp', 'gif', 'tiff'))}"
+        name = f"x.{next(word for word in kind.split() if word in ('png', 'webp', 'gif', 'tiff', 'jpeg'))}"
         verdict = judge.judge(name, content)
         counts["left out" if verdict.suffix is None else "built"] += 1
         if verdict.suffix is not None:

@@ -88,6 +88,17 @@ def test_what_dali_may_refuse_is_noticed_and_mended_with_the_same_pixels(name: s
     assert np.array_equal(pixels(verdict.content), pixels(without_junk(content)))
 
 
+def test_fill_bytes_between_segments_are_usual() -> None:
+    content = in_header(b"\xff\xff\xff")
+    assert without_junk(content) is content
+    assert inspect(content, "x.jpg").findings == ()
+
+
+def test_a_clean_file_is_not_copied() -> None:
+    for content in (jpeg(), jpeg(progressive=True), b"\xff\xd8\xff", b"\xff\xd8\xff\xe0\0", b"GIF89a"):
+        assert without_junk(content) is content
+
+
 def test_frames_of_films_are_decoded_with_the_standard_tables() -> None:
     assert inspect(without_tables(), "x.jpg").findings == ()
     assert np.array_equal(pixels(without_tables()), pixels(drawn(1, "JPEG", optimize=False)))
