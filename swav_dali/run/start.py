@@ -22,6 +22,8 @@ from swav_dali.run.folder import refuse_other_config
 from swav_dali.run.versions import changed_versions, refuse_other_dali
 from swav_dali.watch.sinks.jsonl import read_lines
 
+_MOST_REASONS = 3
+
 
 @dataclass(frozen=True, slots=True)
 class Start:
@@ -81,7 +83,7 @@ def _choose(config: RunConfig) -> Start:
         try:
             meta = check_checkpoint(folder)
         except CheckpointError as error:
-            damaged.append(f"skipped {folder.name}: {str(error).removesuffix(f'; {error.fix}')}")
+            damaged.append(f"skipped {folder.name}: {_reason(error, folder)}")
             continue
         if config.resume == "never":
             raise CheckpointError(
@@ -100,12 +102,23 @@ def _start_at_the_beginning(config: RunConfig, damaged: list[str]) -> Start:
         raise CheckpointError(
             "the run has no checkpoint left that can be continued",
             where=config.folder,
-            found="; ".join(damaged) or f"figures up to step {last_step}, and its checkpoints are gone",
+            found=_first(damaged) or f"figures up to step {last_step}, and its checkpoints are gone",
             fix="start it over with --resume never, or start another run with --name",
         )
     why = "as --resume never asks" if had_checkpoints else "it was stopped before its first checkpoint"
     said = f"starting over, {why}; its figures up to step {last_step or 0} are now in metrics.old.jsonl"
     return Start(config.folder, warnings=[*damaged, said])
+
+
+def _reason(error: CheckpointError, folder: Path) -> str:
+    """What is wrong with the checkpoint in `folder`, without its path and without advice."""
+    text = str(error).removesuffix(f"; {error.fix}")
+    return text.removeprefix(f"{folder}: ").removeprefix(f"{folder}/")
+
+
+def _first(reasons: list[str]) -> str:
+    more = [f"{len(reasons) - _MOST_REASONS} more"] if len(reasons) > _MOST_REASONS else []
+    return "; ".join([*reasons[:_MOST_REASONS], *more])
 
 
 def set_old_figures_aside(folder: Path) -> None:
