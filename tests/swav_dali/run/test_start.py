@@ -118,9 +118,7 @@ def test_in_mid_epoch_and_in_the_first_epoch_the_place_is_checked_too(config: Ru
 def test_where_no_checkpoint_is_left_a_run_is_not_started_over_in_silence(config: RunConfig) -> None:
     for step in (5, 7, 10, 20):
         flip(save(config, step) / "shared.pt")
-    with pytest.raises(
-        CheckpointError, match=r"skipped step-00000020: .*step-00000010: .*; 1 more; .*--resume never"
-    ):
+    with pytest.raises(CheckpointError, match=r"skipped step-00000020: .*step-00000010: .*; 1 more; .*--resume never"):
         find(config)
     start = find(replace(config, resume="never"))
     assert start.is_new
