@@ -8,12 +8,16 @@ from functools import partial
 import torch
 
 from pipelines.bench import stages
-from pipelines.config import Augmentation, CropGroup, CropsBy, LoaderOptions, resolve_crops_by
+from pipelines.config import Augmentation, CropGroup, CropsBy, LoaderOptions
 from shards.harness.makers import Entry
 from shards.tars.shardset import ShardSet
 
 READ, DECODE, CUT, COLOUR = "read", "read + decode", "... + crop, resize", "... + flip, jitter, gray"
-EXACT, FAST, PILLOW, WEBDATASET = "full, exact", "full, fast", "torchvision on Pillow", "webdataset + torchvision"
+PILLOW, WEBDATASET = "torchvision on Pillow", "webdataset + torchvision"
+FULL: dict[CropsBy, str] = {by: f"full, crops by {by}" for by in ("gpu", "cpu", "dali")}
+CROPS_ALONE = "crops by gpu alone"
+ENGINE = {load: f"read + decode, engine {load:g}" for load in (0.0, 0.65, 1.0)}
+"""Decoding with a share of the pictures given to the GPU's JPEG engine."""
 _DATA_LOADER_AHEAD = 2
 
 
@@ -31,21 +35,35 @@ class Setting:
 
 
 def line_up(setting: Setting, *, threads: int, peers: bool) -> list[Entry]:
-    """Every entry for a number of threads, in the order of the report."""
+    """Every entry for a number of threads, in the order of the report.
+
+    On a CPU the parts of the way to a batch; on a GPU the ways to make crops, and decoding by the engine.
+    """
     options, augment, device = replace(setting.options, threads=threads), setting.augment, setting.device
-    by: CropsBy = resolve_crops_by("auto", on_cuda=device.type == "cuda")
     size, shards = setting.batch_size, setting.shards
-    part = partial(stages.open_part, shards, batch_size=size, device=device, options=options)
+    part = partial(stages.open_part, shards, batch_size=size, device=device)
     whole = partial(stages.open_full, shards, crops=setting.crops, batch_size=size, device=device, options=options)
     enter = partial(Entry, threads=threads, ahead=options.prefetch, bytes_per_item=setting.bytes_per_image)
-    entries = [
-        enter(name=READ, open=partial(part, decodes=False)),
-        enter(name=DECODE, open=partial(part, decodes=True)),
-        enter(name=CUT, open=partial(whole, augment=stages.without(augment), crops_by=by)),
-        enter(name=COLOUR, open=partial(whole, augment=stages.without(augment, "flip", "jitter", "gray"), crops_by=by)),
-        enter(name=EXACT, open=partial(whole, augment=augment, crops_by=by)),
-        enter(name=FAST, open=partial(whole, augment=augment, crops_by="dali")),
-    ]
+    entries = [enter(name=READ, open=partial(part, decodes=False, options=options))]
+    if device.type == "cuda":
+        alone = partial(stages.open_crops_alone, shards, crops=setting.crops, augment=augment, batch_size=size)
+        entries += [
+            *(
+                enter(name=name, open=partial(part, decodes=True, options=replace(options, hardware_decoder_load=load)))
+                for load, name in ENGINE.items()
+            ),
+            enter(name=CROPS_ALONE, open=partial(alone, device=device, options=options)),
+        ]
+        ways: tuple[CropsBy, ...] = ("gpu", "cpu", "dali")
+    else:
+        plain, colour = stages.without(augment), stages.without(augment, "flip", "jitter", "gray")
+        entries += [
+            enter(name=DECODE, open=partial(part, decodes=True, options=options)),
+            enter(name=CUT, open=partial(whole, augment=plain, crops_by="cpu")),
+            enter(name=COLOUR, open=partial(whole, augment=colour, crops_by="cpu")),
+        ]
+        ways = ("cpu", "dali")
+    entries += [enter(name=FULL[by], open=partial(whole, augment=augment, crops_by=by)) for by in ways]
     return [*entries, *_peers(setting, threads)] if peers else entries
 
 

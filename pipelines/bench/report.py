@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 
-from pipelines.bench.lineup import COLOUR, CUT, DECODE, EXACT, PILLOW, READ
+from pipelines.bench.lineup import COLOUR, CROPS_ALONE, CUT, DECODE, FULL, PILLOW, READ
 from shards.harness import report
 from shards.harness.report import Column
 from shards.harness.turns import Timing, find, ratio
 
+_SPARE = 1.2  # times the rate needed: cores have other work too
 PACKAGES = ("torch", "torchvision", "pillow", "numba", "webdataset")
 
 
@@ -28,8 +29,8 @@ def table(timings: Sequence[Timing]) -> list[str]:
 
 
 def parts(timings: Sequence[Timing], threads: int) -> str:
-    """One line on where the CPU time of the whole goes, by the difference of neighbouring parts."""
-    found = (find(timings, name, parallel=threads) for name in (READ, DECODE, CUT, COLOUR, EXACT))
+    """One line on where the CPU time of the whole goes, by the difference of neighbouring parts, timed on a CPU."""
+    found = (find(timings, name, parallel=threads) for name in (READ, DECODE, CUT, COLOUR, FULL["cpu"]))
     costs = [timing.cpu_ms_per_item for timing in found if timing is not None]
     labels = ("read", "decode", "crop + resize", "flip + jitter + gray", "blur")
     shares = [costs[0], *(after - before for before, after in pairwise(costs))]
@@ -39,13 +40,32 @@ def parts(timings: Sequence[Timing], threads: int) -> str:
 
 def sentence(timings: Sequence[Timing], *, gpu_rate: float) -> str:
     """How many GPUs of a training speed this host can feed."""
-    best = max((timing for timing in timings if timing.contestant.name == EXACT), key=lambda timing: timing.rate)
+    exact = [timing for timing in timings if timing.contestant.name in (FULL["gpu"], FULL["cpu"])]
+    best = max(exact, key=lambda timing: timing.rate)
     threads = best.contestant.parallel
     return (
         f"With {threads} of its {report.num_cores()} cores this host makes {best.rate:.0f} images/s and feeds "
         f"{best.rate / gpu_rate:.2f} GPUs that train {gpu_rate:.0f} images/s each; "
         f"one such GPU needs {gpu_rate * threads / best.rate:.1f} cores like these."
     )
+
+
+def choice(timings: Sequence[Timing], *, gpu_rate: float) -> str:
+    """Which way to make crops beside a training of `gpu_rate` images/s on the GPU timed, and what each takes of it."""
+    threads = max(timing.contestant.parallel for timing in timings)
+    names = (FULL["gpu"], FULL["cpu"], FULL["dali"], CROPS_ALONE)
+    by_gpu, by_cpu, by_dali, alone = (_of(timings, name, threads) for name in names)
+    best = "cpu" if by_cpu.rate >= _SPARE * gpu_rate else "gpu"
+    gpu, cpu, dali = (timing.cpu_ms_per_item * gpu_rate / 1000 for timing in (by_gpu, by_cpu, by_dali))
+    return (
+        f"For {gpu_rate:.0f} images/s choose --data.crops-by {best} here: gpu takes {gpu_rate / alone.rate:.1%} of the "
+        f"GPU's time and {gpu:.1f} cores; cpu takes none of it and {cpu:.1f} of {report.num_cores()} cores, which make "
+        f"{by_cpu.rate:.0f} images/s; dali, whose colours differ, makes {by_dali.rate:.0f} with {dali:.1f} cores."
+    )
+
+
+def _of(timings: Sequence[Timing], name: str, threads: int) -> Timing:
+    return next(each for each in timings if (each.contestant.name, each.contestant.parallel) == (name, threads))
 
 
 def ratio_to_pillow(timing: Timing, timings: Sequence[Timing]) -> float | None:

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from pipelines.config import Augmentation, LoaderOptions
+from pipelines.config import Augmentation, LoaderOptions, Precision
 from pipelines.recipes import CROPS_HELP, parse_crops
 from shards.commands.common import Subparsers, add_command, note, positive, say
 from shards.tars.shardset import ShardSet, load_shard_set
@@ -32,7 +32,7 @@ def add_parser(subparsers: Subparsers) -> None:
     )
     parser.add_argument("--rounds", type=positive, default=3, metavar="N", help="turns of each contestant (default 3)")
     parser.add_argument("--seconds", type=float, default=4.0, help="length of a turn (default 4)")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where crops are made")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where batches are wanted")
     parser.add_argument("--no-mmap", action="store_true", help="read tars without mapping them, for network storage")
     parser.add_argument("--no-peers", action="store_true", help="leave torchvision and webdataset out")
     parser.add_argument("--gpu-rate", type=float, default=400.0, help="images/s that one GPU trains (default 400)")
@@ -49,23 +49,28 @@ def run(args: argparse.Namespace) -> int:
     from pipelines.bench.lineup import Setting, line_up
     from shards.harness.makers import measure
 
+    device = _device(args.device)
+    pixels: Precision = "bfloat16" if device.type == "cuda" else "float32"  # as in training
     setting = Setting(
         shards=shards,
         crops=crops,
         augment=Augmentation(),
         batch_size=args.batch_size,
-        device=_device(args.device),
-        options=LoaderOptions(use_mmap=not args.no_mmap),
+        device=device,
+        options=LoaderOptions(use_mmap=not args.no_mmap, precision=pixels),
         bytes_per_image=bytes_per_image(shards),
     )
     entries = [entry for n in args.threads for entry in line_up(setting, threads=n, peers=not args.no_peers)]
     timings = measure(entries, rounds=args.rounds, seconds=args.seconds, say=note)
     for line in report.table(timings):
         say(line)
-    for threads in args.threads:
-        say(report.parts(timings, threads))
+    if setting.device.type == "cpu":
+        for threads in args.threads:
+            say(report.parts(timings, threads))
     say(traffic_sentence(crops, setting.augment, batch_size=args.batch_size))
     say(report.sentence(timings, gpu_rate=args.gpu_rate))
+    if setting.device.type == "cuda":
+        say(report.choice(timings, gpu_rate=args.gpu_rate))
     if args.json:
         report.write_record(args.json, timings, setting=vars(args))
     return 0

@@ -51,7 +51,7 @@ def _flags(setting: Setting, runs: Path, name: str) -> list[str]:
     batch, every = ("4", "3") if setting.tiny else ("64", "10")
     options = {
         "--data.train": str(setting.photos),
-        "--data.validation": "None",
+        "--data.validation": "none",
         "--data.batch-size": batch,
         "--data.loader.threads": str(setting.threads),
         "--device": setting.device,
