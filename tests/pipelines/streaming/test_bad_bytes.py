@@ -14,16 +14,28 @@ from pipelines.errors import PipelineError, SampleError, SampleWarning
 from pipelines.loader import DaliLoader
 from shards.tars.shardset import ShardSet
 
+ON_GPU = [pytest.param(by, "cuda", id=f"{by}, cuda", marks=pytest.mark.gpu) for by in ("gpu", "cpu", "dali")]
+PLACES = pytest.mark.parametrize(("crops_by", "device"), [("cpu", "cpu"), ("dali", "cpu"), *ON_GPU])
+"""What makes the crops and for which device: nvJPEG must stop at the same pictures as the CPU's decoder."""
+
+
+def on(crops_by: str, device: str) -> dict[str, Any]:
+    """Keywords of a loader."""
+    return {"crops_by": crops_by, "device": torch.device(device, 0) if device == "cuda" else torch.device(device)}
+
 
 def epochs(loader: DaliLoader, count: int) -> list[MultiCropBatch]:
     return [batch for _ in range(count) for batch in loader]
 
 
-def test_stop_names_shard_member_and_offset(fresh_set: Any, damage: Callable[..., str], make_loader: Any) -> None:
+@PLACES
+def test_stop_names_shard_member_and_offset(
+    fresh_set: Any, damage: Callable[..., str], make_loader: Any, crops_by: str, device: str
+) -> None:
     shards = fresh_set(24)
     order = [n for batch in make_loader(shards) for n in batch.sample_ids.tolist()]
     place = damage(shards, order[9])
-    loader = make_loader(shards)
+    loader = make_loader(shards, **on(crops_by, device))
     batches = iter(loader)
     next(batches), next(batches)
     with pytest.raises(SampleError) as caught:
@@ -50,15 +62,15 @@ def test_the_state_of_a_stopped_loader_leads_to_the_same_error(
 
 
 @pytest.mark.filterwarnings("ignore::pipelines.errors.SampleWarning")
-@pytest.mark.parametrize("crops_by", ["cpu", "dali"])
+@PLACES
 def test_skip_changes_the_bad_place_and_not_one_other_bit(
-    fresh_set: Any, damage: Callable[..., str], make_loader: Any, crops_by: str
+    fresh_set: Any, damage: Callable[..., str], make_loader: Any, crops_by: str, device: str
 ) -> None:
     """Over two epochs with a dropped batch at the end of each, against the undamaged set."""
     shards = fresh_set(29)
-    expected = epochs(make_loader(shards, crops_by=crops_by), 2)
+    expected = epochs(make_loader(shards, **on(crops_by, device)), 2)
     place = damage(shards, 11)
-    loader = make_loader(shards, crops_by=crops_by, options={"on_error": "skip"})
+    loader = make_loader(shards, **on(crops_by, device), options={"on_error": "skip"})
     found = epochs(loader, 2)
     assert len(found) == len(expected)
     for ours, theirs in zip(found, expected, strict=True):
