@@ -20,7 +20,7 @@ _INK = "#808890"
 _PANELS: Sequence[tuple[str, str, tuple[str, ...]]] = (
     ("Images per second, dashed: without data", "Throughput", ("images_per_second", "headspace_images_per_second")),
     ("Share of headspace", "Throughput", ("headspace_share",)),
-    ("Data wait", "Throughput", ("data_wait_share",)),
+    ("Data wait of the device, dashed: of the host", "Throughput", ("data_wait_share", "host_wait_share")),
     ("Loss, dashed: ln K", "Learning", ("loss", "ln_k")),
     ("kNN top-1, dashed: untrained, dotted: pixels", "Learning", ("knn_top1", "knn_untrained", "knn_pixels")),
     ("Learning rate", "Learning", ("lr",)),
