@@ -84,6 +84,8 @@ class ModelConfig:
     """BatchNorm statistics over one rank, over all ranks, or over the ranks of a node; CUDA only."""
     channels_last: Expert[bool] = True
     """Keep convolutions in the memory order the pipeline writes."""
+    compile: Expert[bool] = False
+    """Compile the backbone with torch.compile: a minute or more at the start, then fewer passes over memory."""
 
     def __post_init__(self) -> None:
         """Refuse sizes no layer can have, and trunks of nobody."""

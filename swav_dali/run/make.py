@@ -83,6 +83,8 @@ def make_parts(config: RunConfig, world: World) -> ModelParts:
 
 def _build_model(config: RunConfig) -> SwavNet:
     model = made_net(config.model)
+    if config.model.compile:
+        model.trunk.compile(dynamic=False)  # in place, so names in checkpoints stay; a graph per size of crops
     return model.to(memory_format=torch.channels_last) if config.model.channels_last else model
 
 
