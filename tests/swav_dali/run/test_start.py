@@ -115,6 +115,14 @@ def test_in_mid_epoch_and_in_the_first_epoch_the_place_is_checked_too(config: Ru
     assert path.exists()
 
 
+def test_a_clock_of_another_step_than_the_name_is_not_believed(config: RunConfig) -> None:
+    older = save(config, 15)
+    save(config, 20, clock=19)
+    start = find(config)
+    assert start.folder == older
+    assert "found step 20, epoch 2, expected step 19" in start.warnings[0]
+
+
 def test_where_no_checkpoint_is_left_a_run_is_not_started_over_in_silence(config: RunConfig) -> None:
     for step in (5, 7, 10, 20):
         flip(save(config, step) / "shared.pt")
