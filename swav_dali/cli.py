@@ -14,6 +14,7 @@ import re
 import signal
 import sys
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import NoReturn
 
 import tyro
@@ -24,7 +25,7 @@ from swav_dali.config.options import Option, help_text, known_flags
 from swav_dali.config.paths import look_at_paths
 from swav_dali.config.presets import load_preset, preset_lines
 from swav_dali.config.sections import RunConfig
-from swav_dali.errors import ConfigError, Stopped
+from swav_dali.errors import ConfigError, Stopped, stop_behind
 
 _USAGE = """Pretrain with SwAV.
 
@@ -62,16 +63,28 @@ def main() -> int:
     preset = load_preset(_split(arguments)[0])
     notes += notes_on_length(preset, follow_epochs(preset, config.optim.epochs, given))
     if config.log.console and _is_first_rank():
-        print(f"run {config.folder}: starting torch and DALI", flush=True)
+        _say(f"run {config.folder}: starting torch and DALI")
     try:
         with _leaving_while_importing():
             from swav_dali.run.trainer import train
 
             train(config, given=given, notes=notes)
-    except Stopped as stop:
+    except Exception as error:
+        stop = stop_behind(error)
+        if stop is None:
+            raise
         print(stop, file=sys.stderr)
         return Stopped.EXIT_CODE
     return 0
+
+
+def _say(text: str) -> None:
+    """Print a line; if no one reads standard output any more, nothing is written there from now on."""
+    try:
+        print(text, flush=True)
+    except OSError:
+        with Path(os.devnull).open("w") as nowhere:
+            os.dup2(nowhere.fileno(), 1)
 
 
 @contextlib.contextmanager
@@ -85,7 +98,7 @@ def _leaving_while_importing() -> Iterator[None]:
         signal.signal(number, leave)
     try:
         yield
-    except Stopped:
+    except Exception:
         for number in (signal.SIGTERM, signal.SIGUSR1):  # torchrun sends one more on its way out
             signal.signal(number, signal.SIG_IGN)
         raise

@@ -35,3 +35,11 @@ class Stopped(Exception):  # noqa: N818 (nothing went wrong)
         """`text` is one line for the user."""
         self.is_shared = is_shared
         super().__init__(text)
+
+
+def stop_behind(error: BaseException) -> Stopped | None:
+    """The request to leave that led to `error`: inside a library it may come out as another."""
+    seen: BaseException | None = error
+    while seen is not None and not isinstance(seen, Stopped):
+        seen = seen.__cause__ or seen.__context__
+    return seen

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 import torch.distributed as dist
 
 from shards.errors import UserError
-from swav_dali.errors import Stopped, TrainingError
+from swav_dali.errors import Stopped, TrainingError, stop_behind
 
 if TYPE_CHECKING:
     from torch._C._distributed_c10d import Store
@@ -142,11 +142,13 @@ def write_error_file(text: str) -> None:
 
 
 def _code(error: BaseException) -> int:
-    codes = {Stopped: Stopped.EXIT_CODE, KeyboardInterrupt: 130}
-    return codes.get(type(error), EXIT_CODE)
+    if stop_behind(error):
+        return Stopped.EXIT_CODE
+    return 130 if isinstance(error, KeyboardInterrupt) else EXIT_CODE
 
 
 def _text(error: BaseException) -> str:
     if isinstance(error, KeyboardInterrupt):
         return "interrupted"
+    error = stop_behind(error) or error
     return str(error) if isinstance(error, UserError | Stopped) else f"{type(error).__name__}: {error}"

@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -247,6 +248,7 @@ def reader_goes(trial: Trial) -> Verdict:
 def closed_from_the_start(trial: Trial) -> Verdict:
     def close(_: object) -> None:
         os.close(1)
+        sys.stdout = None  # what Python makes of it
 
     return _recovers(trial, trial.go(hooks=[close]).is_good)
 

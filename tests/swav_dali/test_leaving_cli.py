@@ -8,7 +8,21 @@ import sys
 import pytest
 
 from swav_dali import cli
-from swav_dali.errors import Stopped
+from swav_dali.errors import Stopped, stop_behind
+
+
+def clean_up() -> None:
+    raise KeyError("a library's own clean-up")
+
+
+def test_a_request_that_comes_out_as_another_error_is_still_a_request() -> None:
+    with pytest.raises(KeyError) as caught:
+        try:
+            raise Stopped("SIGTERM")
+        finally:
+            clean_up()
+    assert str(stop_behind(caught.value)) == "SIGTERM"
+    assert stop_behind(KeyError("mine")) is None
 
 
 def test_a_signal_before_the_first_step_is_one_line_and_exit_code_75(
@@ -27,4 +41,4 @@ def test_a_signal_before_the_first_step_is_one_line_and_exit_code_75(
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-    assert capsys.readouterr().err == "SIGUSR1 before the first step: nothing to save\n"
+    assert capsys.readouterr().err.splitlines()[-1] == "SIGUSR1 before the first step: nothing to save"
