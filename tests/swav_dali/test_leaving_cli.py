@@ -16,11 +16,14 @@ def clean_up() -> None:
 
 
 def test_a_request_that_comes_out_as_another_error_is_still_a_request() -> None:
-    with pytest.raises(KeyError) as caught:
+    def interrupted_clean_up() -> None:
         try:
             raise Stopped("SIGTERM")
         finally:
             clean_up()
+
+    with pytest.raises(KeyError) as caught:
+        interrupted_clean_up()
     assert str(stop_behind(caught.value)) == "SIGTERM"
     assert stop_behind(KeyError("mine")) is None
 
