@@ -18,7 +18,9 @@ EXAMPLES = """\
 
 def add_parser(subparsers: Subparsers) -> None:
     """Declare the command."""
-    summary = "Draw crops of a few images: exact, torchvision with the same parameters, fast; print their differences."
+    summary = (
+        "Draw crops of a few images: ours, torchvision's with the same parameters, DALI's; print their differences."
+    )
     parser = add_command(subparsers, "show", summary, examples=EXAMPLES)
     parser.add_argument("shards", type=Path, metavar="SHARDS", help="a shard set; it is only read")
     parser.add_argument("--images", type=positive, default=6, metavar="N", help="rows: the first images (default 6)")
@@ -48,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     rows = drawn_rows(images, group, augment, seed=args.seed)
     contact_sheet(images, rows, group.size).save(args.out)
     say(f"{args.out}: {len(images)} images, {group.num} crops of {group.size} each, same parameters in every column")
-    for quality, make in (("exact", None), ("fast", fast_levels)):
-        say(f"\n{quality}: levels of 0 to 255 away from torchvision")
+    for by, make in (("cpu, gpu", None), ("dali", fast_levels)):
+        say(f"\ncrops by {by}: levels of 0 to 255 away from torchvision")
         say(table(compare(images, rows, group.size, make=make)))
     return 0

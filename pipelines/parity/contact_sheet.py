@@ -1,4 +1,4 @@
-"""A picture of crops: a row per image, and for every crop ours, torchvision's and the fast one side by side."""
+"""A picture of crops: a row per image, and for every crop ours, torchvision's and DALI's side by side."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pipelines.parity.reference import torchvision_crops
 Array = np.ndarray[Any, Any]
 
 _GAP, _MARGIN, _WHITE, _BLACK = 4, 16, (255, 255, 255), (0, 0, 0)
-_COLUMNS = ("exact", "torchvision", "fast")
+_COLUMNS = ("cpu, gpu", "torchvision", "dali")
 
 
 def contact_sheet(images: Sequence[Array], rows: Sequence[Array], size: int) -> Image.Image:

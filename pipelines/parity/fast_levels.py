@@ -1,4 +1,4 @@
-"""Crops of the `fast` quality as levels, from given images and parameters: to look at and to compare."""
+"""Crops by `dali` as levels, from given images and parameters: to look at and to compare."""
 
 from __future__ import annotations
 
