@@ -37,7 +37,7 @@ def write_page(path: Path, entries: list[dict[str, Any]], *, seed: int) -> None:
     head, *body, total = rows(entries)
     lines = ["# The drill", "", f"`make drill`, seed {seed}: {len(entries)} trials.", "", MEANING, ""]
     lines += [f"| {' | '.join(head)} |", "|---" + "|---:" * (len(head) - 1) + "|"]
-    lines += [f"| {' | '.join(row)} |" for row in body]
+    lines += [f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in body]
     lines += [f"| **{total[0]}** | {' | '.join(f'**{cell}**' if cell else '' for cell in total[1:])} |", ""]
     skipped = sorted({entry["note"] for entry in entries if entry["verdict"] == "skipped"})
     lines += [f"Skipped: {'; '.join(skipped)}.", ""] if skipped else []
