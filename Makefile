@@ -28,7 +28,7 @@ check: env  ## format, lint, types and import rules
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: check  ## check, then every test that needs no GPU
+test: check  ## check, then every quick test that needs no GPU
 	$(BIN)/pytest -n auto
 
 slow: env  ## the tests marked slow as well

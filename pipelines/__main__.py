@@ -12,7 +12,7 @@ EXAMPLES = """\
 examples:
   python -m pipelines bench data/imagenet/train     how many images/s, by part and beside other loaders
   python -m pipelines show data/imagenet/train      a picture of crops, ours beside torchvision's
-  python -m pipelines gpu-check data/demo/train     what only a machine with a GPU can show
+  python -m pipelines gpu-check --shards data/demo/train     what only a machine with a GPU can show
 """
 
 

@@ -17,7 +17,7 @@ examples:
   python -m swav_dali evaluate knn runs/demo             k nearest neighbours, several k at once
   python -m swav_dali features runs/demo data/demo/validation demo.npz
   python -m swav_dali assign runs/demo data/demo/validation --pictures prototypes.html
-  python -m swav_dali export runs/demo --to timm demo-timm
+  python -m swav_dali export runs/demo --to safetensors demo.safetensors
   python -m swav_dali bench head                         a step's parts beside the published loop, on this machine
 """
 

@@ -149,4 +149,4 @@ def test_links_lead_to_files_that_exist_and_the_page_is_short() -> None:
     for page in (ROOT / "README.md", *DOCS):
         for target in re.findall(r"\]\((?!http|#)([^)#]+)", page.read_text(encoding="utf-8")):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
-    assert len(README.splitlines()) <= 230
+    assert len(README.splitlines()) <= 200

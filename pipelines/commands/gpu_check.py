@@ -34,7 +34,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--shards", type=Path, metavar="DIR", help="a shard set of photos; without it they are made")
     parser.add_argument("--pictures", type=positive, default=2048, metavar="N", help="photos to make (default 2048)")
-    parser.add_argument("--work", type=Path, metavar="DIR", help="folder for what is made (default beside the JSON)")
+    parser.add_argument("--work", type=Path, metavar="DIR", help="folder for what is made (default a temporary folder)")
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda", help="cpu rehearses the list")
     parser.add_argument("--tiny", action="store_true", help="small network, crops and pictures, few steps")
     parser.add_argument("--budget", type=above_zero, metavar="S", help="seconds after which no figure is begun")

@@ -1,6 +1,6 @@
 """Every figure of a run, declared once: its name, unit, group, axis, how ranks combine and what it means.
 
-metrics.jsonl, the README's table, wandb's axes and the console read these declarations; a figure that is not declared
+metrics.jsonl, the table in docs/figures.md, wandb's axes and the console read these declarations; a figure that is not declared
 cannot be recorded. What a rank offers are `Local` values; `combine` makes one record of those of all ranks.
 """
 
@@ -33,7 +33,7 @@ class Figure:
         unit: of the value; empty for a pure number.
         group: panel it is shown under.
         combine: how the ranks' values become one.
-        help: what it means, for the README.
+        help: what it means, for docs/figures.md.
         axis: what it is drawn against.
     """
 
@@ -99,7 +99,7 @@ FIGURES = (
     Figure("codes_ms", "ms", "Where the time goes", "spread", "per step: queue and Sinkhorn with its all-reduces"),
     Figure("loss_ms", "ms", "Where the time goes", "spread", "per step: swapped loss"),
     Figure("backward_ms", "ms", "Where the time goes", "spread", "per step: backward with the gradients' all-reduce"),
-    Figure("optimizer_ms", "ms", "Where the time goes", "spread", "per step: LARC and the update"),
+    Figure("optimizer_ms", "ms", "Where the time goes", "spread", "per step: the update of the weights"),
     Figure("log_ms", "ms", "Where the time goes", "spread", "per step: records like this one, spread over the window"),
     Figure("checkpoint_ms", "ms", "Where the time goes", "spread", "per step: checkpoints, spread over the window"),
     Figure(
@@ -191,7 +191,7 @@ def duration(seconds: float) -> str:
 
 
 def markdown_table() -> str:
-    """The README's table of keys, one row a figure, group by group."""
+    """The table of keys in docs/figures.md, one row a figure, group by group."""
     rows = [f"| `{figure.name}` | {figure.unit} | {figure.combine} | {figure.help} |" for figure in FIGURES]
     return "\n".join(["| key in metrics.jsonl | unit | over ranks | meaning |", "|---|---|---|---|", *rows])
 

@@ -33,15 +33,16 @@ def print_table(entries: list[dict[str, Any]]) -> None:
 
 
 def write_page(path: Path, entries: list[dict[str, Any]], *, seed: int) -> None:
-    """docs/drill.md."""
+    """docs/drill.md; what stands under the table from the first `## ` on is kept."""
     head, *body, total = rows(entries)
-    lines = ["# The drill", "", f"`make drill`, seed {seed}: {len(entries)} trials.", "", MEANING, ""]
+    lines = ["# The drill", "", f"`python -m tests.drill --seed {seed}`: {len(entries)} trials.", "", MEANING, ""]
     lines += [f"| {' | '.join(head)} |", "|---" + "|---:" * (len(head) - 1) + "|"]
     lines += [f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in body]
     lines += [f"| **{total[0]}** | {' | '.join(f'**{cell}**' if cell else '' for cell in total[1:])} |", ""]
     skipped = sorted({entry["note"] for entry in entries if entry["verdict"] == "skipped"})
     lines += [f"Skipped: {'; '.join(skipped)}.", ""] if skipped else []
-    path.write_text("\n".join(lines))
+    _, found, notes = path.read_text().partition("\n## ") if path.exists() else ("", "", "")
+    path.write_text("\n".join(lines) + found + notes)
 
 
 def _cell(number: int) -> str:

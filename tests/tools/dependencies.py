@@ -23,6 +23,7 @@ REASONS = {
     "webdataset": "contestant of the benches; readers of our shards in tests",
     "wandb": "the run in Weights & Biases",
     "nvidia-ml-py": "GPU utilization and clocks while a run is watched",
+    "bokeh": "draws report.html",
     "numba": "compiled crops on the CPU inside DALI",
     "tyro": "command line from dataclasses",
     "rich": "progress bar",

@@ -16,7 +16,7 @@ from shards.errors import UserError
 
 Value = float | int | str
 Record = Mapping[str, Value]
-"""One log step's figures; always with `step` and `epoch`. The README lists the other keys."""
+"""One log step's figures; always with `step` and `epoch`. docs/figures.md lists the other keys."""
 
 
 @dataclass(frozen=True, slots=True)
