@@ -47,6 +47,13 @@ class AdamW(GuardedOptimizer):
             found_inf=found_inf,
         )
 
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """As torch's, with every count on its parameter's device: torch leaves "step" where it was read, on the CPU."""
+        super().load_state_dict(state_dict)
+        for param, own in self.state.items():
+            if "step" in own:
+                own["step"] = own["step"].to(param.device)
+
     def _steps(self, params: list[Tensor]) -> list[Tensor]:
         """Updates made of each parameter, counted on its device."""
         for param in params:

@@ -40,6 +40,7 @@ class Leaving:
         self._is_agreed, self._is_over = threading.Event(), threading.Event()
         self._next: int | None = None
         self._last = 0
+        self._is_answering = False
         self.asked_by = ""
         """Name of the signal, once there is one."""
 
@@ -64,8 +65,11 @@ class Leaving:
         return step == self._last
 
     def on_signal(self, number: int, _frame: FrameType | None) -> None:
-        """The signal's handler in the main thread: outside of the loop it raises Stopped."""
-        if self._next is None:
+        """The signal's handler in the main thread: outside of the loop it raises Stopped.
+
+        Not while an earlier request is being answered: what closes then would be cut short.
+        """
+        if self._next is None and not self._is_answering:
             raise Stopped(f"{signal.Signals(number).name} outside of the training steps: nothing new to save")
 
     def listen(self, descriptor: int) -> None:
@@ -103,6 +107,7 @@ class Leaving:
             self._last = following if self._store is None else self._agree(self._store, following)
         except (RuntimeError, TimeoutError):
             self._end(f"{name}: the other ranks do not answer, so no checkpoint is written", after=0)
+        self._is_answering = True
         self._is_agreed.set()
 
     def _agree(self, store: Store, following: int) -> int:

@@ -58,6 +58,7 @@ def measure_headspace(
     *,
     forward: Callable[[], object],
     images: int,
+    forward_images: int | None = None,
     world: World,
     changes: Mapping[str, Restorable],
     alone: Callable[[], AbstractContextManager[None]] | None = None,
@@ -68,6 +69,7 @@ def measure_headspace(
         step: one whole training step on a batch that lies on the device.
         forward: the network's part of it, without gradients and without its parallel wrapper.
         images: images of that batch on this rank.
+        forward_images: images that `forward` takes, None for all.
         world: this rank among those that measure.
         changes: the parts of the run that a step changes.
         alone: a context in which the gradients are not averaged over the ranks, None on one rank.
@@ -75,7 +77,7 @@ def measure_headspace(
     before = {name: _copied(part.state_dict()) for name, part in changes.items()}
     seconds = _seconds_per_step(step, world, nullcontext)
     without = seconds if alone is None else _seconds_per_step(step, world, alone)
-    flops = _forward_flops(forward) * _FORWARD_AND_BACKWARD / images
+    flops = _forward_flops(forward) * _FORWARD_AND_BACKWARD / (forward_images or images)
     for name, part in changes.items():
         part.load_state_dict(before[name])
     slowest, total = _over_ranks(world, seconds, images)

@@ -242,6 +242,6 @@ class Watch:
         """NaN, with a warning, where the pictures cannot be read: a figure is not worth a training."""
         try:
             return measure()
-        except OSError as error:
+        except Exception as error:  # Pillow, index and tars have many
             self.event(Event("warning", step, f"the price of decoding cannot be measured: {error}"))
             return _NAN

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from shards.errors import UserError
+from swav_dali.errors import stop_behind
 
 Value = float | int | str
 Record = Mapping[str, Value]
@@ -67,7 +68,7 @@ class SinkGroup:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         """Close every sink; those that show how a run ended are told whether it failed."""
         try:
-            self.close(failed=error is not None)
+            self.close(failed=error is not None and stop_behind(error) is None)
         except UserError as lost:
             if error is None:
                 raise

@@ -33,7 +33,7 @@ class ReportSink:
         """Events are read from events.jsonl by the next drawing."""
 
     def close(self, *, failed: bool = False) -> None:
-        """Draw the end of the run.
+        """Draw the end of the run; a failed one does not wait for it, since the other ranks wait for this one.
 
         Raises:
             OSError: it could not be drawn, or not within CLOSE_SECONDS.
@@ -42,6 +42,8 @@ class ReportSink:
             self._drawing.kill()  # it does not know the end
             self._drawing.wait()
         drawing = self._draw()
+        if failed:
+            return
         try:
             drawing.wait(CLOSE_SECONDS)
         except subprocess.TimeoutExpired as error:

@@ -134,3 +134,16 @@ def test_adamws_state_is_torchs() -> None:
     state = next(iter(theirs.state.values()))
     assert state.keys() == {"step", "exp_avg", "exp_avg_sq"}
     assert state["step"] == 3
+
+
+def test_counts_read_on_the_cpu_are_taken_to_their_parameters_device() -> None:
+    saved = AdamW([torch.nn.Parameter(torch.ones(3))], lr=1e-3)
+    saved.state[saved.param_groups[0]["params"][0]] = {
+        "step": torch.tensor(4.0),
+        "exp_avg": torch.zeros(3),
+        "exp_avg_sq": torch.zeros(3),
+    }
+    elsewhere = AdamW([torch.nn.Parameter(torch.ones(3, device="meta"))], lr=1e-3)
+    elsewhere.load_state_dict(saved.state_dict())
+    (own,) = elsewhere.state.values()
+    assert {name: value.device.type for name, value in own.items()} == dict.fromkeys(own, "meta")

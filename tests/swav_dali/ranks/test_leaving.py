@@ -34,6 +34,19 @@ def test_a_signal_during_a_step_is_due_after_that_step() -> None:
     signal.signal(signal.SIGUSR1, signal.SIG_DFL)
 
 
+def test_a_second_signal_does_not_cut_the_answer_to_the_first_one_short() -> None:
+    with leave_together(ALONE) as leaving:
+        with leaving.loop(0):
+            signal.raise_signal(signal.SIGTERM)
+            until = time.monotonic() + 10
+            while not leaving.asked_by and time.monotonic() < until:
+                time.sleep(0.01)
+            assert leaving.is_due(1)
+        signal.raise_signal(signal.SIGTERM)  # torchrun's, while the sinks are closing
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGUSR1, signal.SIG_DFL)
+
+
 def test_a_signal_outside_of_the_steps_stops_at_once() -> None:
     with pytest.raises(Stopped, match="SIGTERM outside"), leave_together(ALONE):
         signal.raise_signal(signal.SIGTERM)
