@@ -1,7 +1,7 @@
 """Every figure of a run, declared once: its name, unit, group, axis, how ranks combine and what it means.
 
-metrics.jsonl, the table in docs/figures.md, wandb's axes and the console read these declarations; a figure that is not declared
-cannot be recorded. What a rank offers are `Local` values; `combine` makes one record of those of all ranks.
+metrics.jsonl, the table in docs/figures.md, wandb's axes and the console read these declarations; a figure that is not
+declared cannot be recorded. What a rank offers are `Local` values; `combine` makes one record of those of all ranks.
 """
 
 from __future__ import annotations
