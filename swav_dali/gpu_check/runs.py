@@ -59,10 +59,11 @@ def _flags(setting: Setting, runs: Path, name: str) -> list[str]:
         "--checkpoint.every-steps": every,
         "--log.every-steps": "1",
         "--log.wandb": "off",
+        "--log.report-minutes": "0",
         "--runs-dir": str(runs),
         "--name": name,
     }
-    return ["demo", *(word for pair in options.items() for word in pair), "--deterministic"]
+    return ["demo", *(word for pair in options.items() for word in pair), "--deterministic", "--log.no-headspace"]
 
 
 def _start_and_kill(setting: Setting, runs: Path) -> int:
