@@ -205,7 +205,8 @@ def find_checkpoints(root: Path) -> list[Path]:
 
 def step_folders(root: Path) -> list[Path]:
     """Everything under a checkpoint's name, oldest first, whatever its state."""
-    return sorted(root.glob("step-*")) if root.is_dir() else []
+    folders = (path for path in root.glob("step-*") if path.is_dir())  # beside them lie results of evaluations
+    return sorted(folders) if root.is_dir() else []
 
 
 def prune_checkpoints(root: Path, *, step: int, keep: int, is_permanent: Callable[[int], bool]) -> None:

@@ -77,6 +77,14 @@ def find(config: RunConfig, world: World = ONE) -> Start:
     return find_start(config, world, given=())[0]
 
 
+def test_results_of_evaluations_beside_a_checkpoint_are_no_checkpoints(config: RunConfig) -> None:
+    newest = save(config, 10)
+    newest.with_name(f"{newest.name}.linear.json").write_text("{}")
+    start, _ = find_start(config, ONE, ())
+    assert start.folder == newest
+    assert start.warnings == []
+
+
 def test_a_new_name_begins_at_step_0_and_says_nothing(config: RunConfig) -> None:
     start = find(config)
     assert (start.is_new, start.warnings) == (True, [])
