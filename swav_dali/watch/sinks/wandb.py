@@ -123,7 +123,8 @@ def _gone_for_good() -> Iterator[None]:
 def login_is_found() -> bool:
     """Whether wandb has a key: from the environment or its settings, or from the netrc file."""
     settings = wandb.setup().settings
-    if settings.api_key:
+    # wandb reads the environment once a process, so its settings may be older than the key
+    if settings.api_key or os.environ.get("WANDB_API_KEY"):
         return True
     try:
         return netrc.netrc().authenticators(urlparse(settings.base_url).hostname or "") is not None

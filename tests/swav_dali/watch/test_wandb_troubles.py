@@ -30,6 +30,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
         monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{bound.getsockname()[1]}")
         monkeypatch.setenv("WANDB_API_KEY", KEY)
         monkeypatch.setattr(sink_module, "ANSWER_SECONDS", 1.0)
+        sink_module.wandb.teardown()  # an earlier test of this process may have made wandb read the environment
         yield bound
     sink_module.wandb.teardown()
 
