@@ -101,7 +101,7 @@ def _labels(text: str) -> float | Path:
 
 
 def _evaluate(args: argparse.Namespace, protocol: Any) -> int:
-    from swav_dali.evaluate.results import result_of, write_result
+    from swav_dali.evaluate.results import result_of, tell_run, write_result
     from swav_dali.evaluate.session import open_session
 
     sizes = {"batch_size": args.batch_size, "resize": args.resize, "size": args.size, "threads": args.threads}
@@ -116,5 +116,7 @@ def _evaluate(args: argparse.Namespace, protocol: Any) -> int:
         if session.world.is_main:
             result = result_of(outcome.protocol, outcome.figures, weights=weights, data=sets)
             path = write_result(result, weights, args.json)
-            print("\n".join([f"{weights.name}, {args.weights}", *outcome.lines, f"  result         {path}"]))
+            metrics = tell_run(result, weights, path)
+            told = [] if metrics is None else [f"  in the run     {metrics}"]
+            print("\n".join([f"{weights.name}, {args.weights}", *outcome.lines, f"  result         {path}", *told]))
     return 0

@@ -11,12 +11,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from pipelines.recipes import PRESETS
+from swav_dali.config.log import LogConfig
 from swav_dali.config.optim import OptimConfig
 from swav_dali.config.sections import (
     CheckpointConfig,
     DataConfig,
     KnnConfig,
-    LogConfig,
     ModelConfig,
     RunConfig,
     SwavConfig,

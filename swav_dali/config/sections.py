@@ -15,6 +15,7 @@ from pipelines.recipes import CROPS_WORD, Crops
 from pipelines.tags import Expert, Free, PerRank
 from swav_dali.config.checks import at_least, not_negative, positive
 from swav_dali.config.health import HealthConfig
+from swav_dali.config.log import LogConfig
 from swav_dali.config.optim import OptimConfig
 from swav_dali.config.words import PATH_OR_NONE
 from swav_dali.errors import ConfigError
@@ -24,7 +25,6 @@ Device = Literal["auto", "cpu", "cuda"]
 OWN_TRUNKS = ("tiny", "resnet18", "resnet34", "resnet50", "resnet50w2", "resnet50w4", "resnet50w5")
 FOREIGN_TRUNKS = ("torchvision:", "timm:")
 Verify = Literal["sample", "full", "off"]
-WandbMode = Literal["auto", "online", "offline", "off"]
 _LONGEST_NAME = 200
 """Bytes; file systems take 255 and other programs add to it."""
 
@@ -151,28 +151,6 @@ class CheckpointConfig:
         at_least("--checkpoint.every-steps", self.every_steps, 0)
         at_least("--checkpoint.keep", self.keep, 1)
         at_least("--checkpoint.keep-every-epochs", self.keep_every_epochs, 0)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LogConfig:
-    """Where the figures go; metrics.jsonl is always written."""
-
-    every_steps: int = 50
-    """Steps between records; between them nothing is copied from the device."""
-    console: bool = True
-    """Progress bar on a terminal, plain lines elsewhere."""
-    headspace: bool = True
-    """Measure at the start, in a few seconds, what the model does when data costs nothing."""
-    report_minutes: float = 5.0
-    """Minutes between drawings of report.html, by a process of their own; 0 is off."""
-    wandb: WandbMode = "auto"
-    """`auto` is online where a login is found and offline elsewhere."""
-    wandb_project: str = "swav-dali"
-    """Project the run is filed under."""
-
-    def __post_init__(self) -> None:
-        """Refuse a logging interval of zero."""
-        at_least("--log.every-steps", self.every_steps, 1)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

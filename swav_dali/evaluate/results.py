@@ -1,4 +1,4 @@
-"""An evaluation's result as a file that says all it depends on: weights, data, command, versions."""
+"""An evaluation's result: a file that says all it depends on, and its figures among those of the run."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ from shards.host.atomic import write_whole
 from shards.tars.shardset import ShardSet
 from swav_dali.errors import ConfigError
 from swav_dali.exchange.weights import Weights
+from swav_dali.watch.record import combine, shown
+from swav_dali.watch.sinks.base import Event
+from swav_dali.watch.sinks.jsonl import METRICS, append
 
 _PACKAGES = ("torch", "torchvision", "numpy", "nvidia-dali-cuda130", "nvidia-dali-cuda120")
 
@@ -53,6 +56,50 @@ def write_result(result: Mapping[str, Any], weights: Weights, given: Path | None
     except OSError as error:
         raise ConfigError("the result cannot be written", where=path, found=error, fix="give --json FILE") from error
     return path
+
+
+def tell_run(result: Mapping[str, Any], weights: Weights, path: Path) -> Path | None:
+    """Add the result's figures to metrics.jsonl and events.jsonl of the run whose weights were evaluated.
+
+    The run may go on meanwhile.
+
+    Args:
+        result: of `result_of`.
+        weights: what was evaluated.
+        path: the file of the result.
+
+    Returns:
+        The run's metrics.jsonl; None for weights that are of no run.
+
+    Raises:
+        ConfigError: its files cannot be written.
+    """
+    run = weights.run
+    if run is None or weights.step is None or not (run / METRICS).is_file():
+        return None
+    epoch = json.loads((weights.file.parent / "meta.json").read_text(encoding="utf-8"))["epoch"]
+    figures = _figures(result)
+    record = combine({name: [value] for name, value in {"step": weights.step, "epoch": epoch, **figures}.items()})
+    told = ", ".join(f"{name} {shown(name, value)}" for name, value in figures.items())
+    try:
+        append(run, record, Event("evaluation", weights.step, told, str(path)))
+    except OSError as error:
+        raise ConfigError("the figures cannot be added to the run", where=run, found=error) from error
+    return run / METRICS
+
+
+def _figures(result: Mapping[str, Any]) -> dict[str, float]:
+    """The declared figures of one result."""
+    protocol, top1 = result["protocol"], result["top1"]
+    if protocol == "knn":
+        best = max(top1, key=lambda voters: float(top1[voters]))
+        return {"knn_best_top1": top1[best], "knn_best_neighbours": int(best)}
+    if protocol == "linear":
+        return {"linear_top1": top1, "linear_top5": result["best"]["top5"]}
+    if protocol == "semisup":
+        labelled = result["labelled_images"]
+        return {"semisup_top1": top1, "semisup_top5": result["top5"], "semisup_labelled_images": labelled}
+    return {"published_linear_top1": top1, "published_linear_top5": result["top5"]}
 
 
 def _described(shards: ShardSet) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from swav_dali.config.saved import differences, flatten
 from swav_dali.config.sections import RunConfig
 from swav_dali.errors import CheckpointError
 from swav_dali.run.checkpoint import find_checkpoints
-from swav_dali.watch.sinks.jsonl import read_lines
+from swav_dali.watch.sinks.jsonl import read_lines, sole_writer
 
 
 def refuse_other_config(saved: dict[str, Any], present: dict[str, Any], *, where: Path, world_changed: bool) -> None:
@@ -73,13 +73,15 @@ def renumber_figures(folder: Path, *, epochs: int, old_steps: int, new_steps: in
         new_steps: steps of an epoch from now on.
     """
     path = folder / "metrics.jsonl"
-    kept: dict[tuple[int, bool], str] = {}
-    for record in map(json.loads, read_lines(path)):
-        step, epoch = record.get("step"), record.get("epoch")
-        if isinstance(step, int) and isinstance(epoch, int) and epoch <= epochs:
-            moved = round(step * new_steps / old_steps)
-            kept[moved, "loss" in record] = json.dumps({**record, "step": moved})
-    write_whole(path, "".join(line + "\n" for line in kept.values()).encode())
+    kept: dict[tuple[int, bool], dict[str, Any]] = {}
+    with sole_writer(folder):
+        for record in map(json.loads, read_lines(path)):
+            step, epoch = record.get("step"), record.get("epoch")
+            if isinstance(step, int) and isinstance(epoch, int) and epoch <= epochs:
+                moved = round(step * new_steps / old_steps)
+                place = moved, "loss" in record
+                kept[place] = {**kept.get(place, {}), **record, "step": moved}
+        write_whole(path, "".join(json.dumps(record) + "\n" for record in kept.values()).encode())
 
 
 def read_run_id(path: Path) -> str | None:

@@ -6,8 +6,9 @@ import math
 from dataclasses import dataclass
 from functools import cached_property
 
+from swav_dali.config.log import LogConfig
 from swav_dali.config.optim import OptimConfig
-from swav_dali.config.sections import CheckpointConfig, KnnConfig, LogConfig, SwavConfig
+from swav_dali.config.sections import CheckpointConfig, KnnConfig, SwavConfig
 from swav_dali.method.schedule import learning_rates
 
 

@@ -9,7 +9,8 @@ from dataclasses import replace
 
 from pipelines.config import Precision as PixelPrecision
 from pipelines.config import resolve_crops_by
-from swav_dali.config.sections import LogConfig, Precision, RunConfig
+from swav_dali.config.log import LogConfig
+from swav_dali.config.sections import Precision, RunConfig
 from swav_dali.errors import ConfigError
 from swav_dali.ranks.device import autocast_dtype, threads_per_rank
 from swav_dali.ranks.world import World

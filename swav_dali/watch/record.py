@@ -18,10 +18,12 @@ Local = Mapping[str, Tensor | float]
 """What one rank has to say: device scalars or host numbers by figure name; NaN where it cannot tell."""
 Gathered = Mapping[str, Sequence[float]]
 """Every rank's value of every figure, in the order of the ranks."""
-Axis = Literal["step", "epoch"]
+Axis = Literal["step", "images_seen", "epoch"]
+Best = Literal["last", "min", "max"]
+"""What a run is remembered by: `last` alone, or the extreme beside it."""
 Combine = Literal["same", "sum", "mean", "max", "spread"]
 """`same`: equal on all ranks, rank 0 tells. `spread`: the median, and with several ranks NAME_min and NAME_max."""
-Group = Literal["Place", "Learning", "Throughput", "Where the time goes", "Health", "Machine"]
+Group = Literal["Place", "Learning", "Evaluation", "Throughput", "Where the time goes", "Health", "Machine"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,7 @@ class Figure:
         combine: how the ranks' values become one.
         help: what it means, for docs/figures.md.
         axis: what it is drawn against.
+        best: what of it stands in a run's summary.
     """
 
     name: str
@@ -43,6 +46,7 @@ class Figure:
     combine: Combine
     help: str
     axis: Axis = "step"
+    best: Best = "last"
 
     def record_keys(self) -> tuple[str, ...]:
         """The keys a record may hold it under."""
@@ -55,22 +59,40 @@ FIGURES = (
     Figure("epoch", "epochs", "Place", "same", "epoch the step belongs to; 0 is before training"),
     Figure("images_seen", "images", "Place", "same", "images trained on, over all ranks and resumes"),
     Figure("seconds", "s", "Place", "same", "training time over all resumes, without checkpoints and probes"),
-    Figure("loss", "nats", "Learning", "mean", "mean since the last record"),
-    Figure("ln_k", "nats", "Learning", "same", "the loss of predictions that say nothing"),
+    Figure("loss", "nats", "Learning", "mean", "mean since the last record", "images_seen", "min"),
+    Figure("ln_k", "nats", "Learning", "same", "the loss of predictions that say nothing", "images_seen"),
     Figure("steps_skipped", "steps", "Health", "same", "steps without effect: a loss or gradient was not finite"),
-    Figure("lr", "", "Learning", "same", "learning rate of the last step"),
-    Figure("queue_in_use", "", "Learning", "same", "1 once the queue is full"),
+    Figure("lr", "", "Learning", "same", "learning rate of the last step", "images_seen"),
+    Figure("queue_in_use", "", "Learning", "same", "1 once the queue is full", "images_seen"),
     Figure(
-        "knn_top1", "share", "Learning", "same", "accuracy of a weighted vote of neighbours, frozen features", "epoch"
+        "knn_top1",
+        "share",
+        "Learning",
+        "same",
+        "accuracy of a weighted vote of neighbours, frozen features",
+        "epoch",
+        "max",
     ),
     Figure("knn_untrained", "share", "Learning", "same", "the same vote on the untrained network's features", "epoch"),
     Figure("knn_pixels", "share", "Learning", "same", "the same vote on raw 32-pixel images", "epoch"),
-    Figure("images_per_second", "images/s", "Throughput", "sum", "over all ranks, since the last record"),
+    *(
+        Figure(f"{name}_top{top}", "share", "Evaluation", "same", f"{what}, {few}", "epoch", "max")
+        for name, what in (
+            ("linear", "`evaluate linear`: accuracy of the best head on frozen features"),
+            ("published_linear", "`evaluate linear --published`: one head on random crops"),
+            ("semisup", "`evaluate semisup`: fine-tuned with few labels"),
+        )
+        for top, few in ((1, "top-1"), (5, "top-5, or of all classes where they are fewer"))
+    ),
+    Figure("semisup_labelled_images", "images", "Evaluation", "same", "images whose labels were used there", "epoch"),
+    Figure("knn_best_top1", "share", "Evaluation", "same", "`evaluate knn`: the best number of voters", "epoch", "max"),
+    Figure("knn_best_neighbours", "", "Evaluation", "same", "that number", "epoch"),
+    Figure("images_per_second", "images/s", "Throughput", "sum", "over all ranks, since the last record", best="max"),
     Figure("images_per_second_per_rank", "images/s", "Throughput", "mean", "the same per rank, which is per device"),
     Figure(
         "headspace_images_per_second", "images/s", "Throughput", "same", "the model alone, on a batch that is there"
     ),
-    Figure("headspace_share", "share", "Throughput", "same", "images_per_second as a share of that"),
+    Figure("headspace_share", "share", "Throughput", "same", "images_per_second as a share of that", best="max"),
     Figure("crops_per_second", "crops/s", "Throughput", "sum", "crops trained on"),
     Figure("mb_per_second", "MB/s", "Throughput", "sum", "bytes of the tars that the images came from"),
     Figure("storage_mb_per_second", "MB/s", "Throughput", "sum", "fetched from storage, not from the page cache"),
@@ -130,15 +152,15 @@ FIGURES = (
     Figure("grad_norm", "", "Health", "same", "mean L2 norm of the gradient"),
     Figure("queue_fill", "share", "Health", "same", "rows of the queue that hold an embedding"),
     Figure("queue_age_steps", "", "Health", "same", "steps since its oldest row"),
-    Figure("peak_memory_gib", "GiB", "Machine", "max", "most that torch held on a CUDA device"),
-    Figure("device_memory_gib", "GiB", "Machine", "max", "in use on a CUDA device, by torch, DALI and others"),
+    Figure("peak_memory_gib", "GiB", "Machine", "max", "most that torch held on a CUDA device", best="max"),
+    Figure("device_memory_gib", "GiB", "Machine", "max", "in use on a CUDA device, by torch, DALI and all", best="max"),
     Figure("allocator_retries", "", "Machine", "sum", "times torch's allocator had to free and try again"),
     Figure("gpu_utilization", "share", "Machine", "mean", "by NVML"),
     Figure("gpu_power_watts", "W", "Machine", "sum", "by NVML"),
     Figure("host_cpu_share", "share", "Machine", "max", "of the machine, whoever uses it"),
     Figure("other_cpu_share", "share", "Machine", "max", "of the machine, used by processes that are not this run's"),
     Figure("cpu_cores", "", "Machine", "sum", "cores that the ranks used"),
-    Figure("rss_gib", "GiB", "Machine", "sum", "memory of the ranks' processes"),
+    Figure("rss_gib", "GiB", "Machine", "sum", "memory of the ranks' processes", best="max"),
 )
 SPANS = tuple(figure.name for figure in FIGURES if figure.combine == "spread" and figure.unit == "ms")
 """The parts of a step; see swav_dali.watch.spans."""

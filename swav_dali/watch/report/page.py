@@ -26,6 +26,10 @@ _HEADLINES = (
     "loss",
     "ln_k",
     "knn_top1",
+    "linear_top1",
+    "knn_best_top1",
+    "semisup_top1",
+    "published_linear_top1",
     "seconds_left",
 )
 _POLICY = (

@@ -24,6 +24,11 @@ _PANELS: Sequence[tuple[str, str, tuple[str, ...]]] = (
     ("Loss, dashed: ln K", "Learning", ("loss", "ln_k")),
     ("kNN top-1, dashed: untrained, dotted: pixels", "Learning", ("knn_top1", "knn_untrained", "knn_pixels")),
     ("Learning rate", "Learning", ("lr",)),
+    (
+        "Evaluated top-1: linear, dashed: kNN, dotted: few labels",
+        "Learning",
+        ("linear_top1", "knn_best_top1", "semisup_top1", "published_linear_top1"),
+    ),
     ("Code entropy, dashed: ln K", "Health", ("code_entropy", "ln_k")),
     (
         "Prototypes used, dashed: perplexity, dotted: duplicates",

@@ -65,7 +65,8 @@ def read_run(folder: Path) -> RunData:
     metrics = folder / "metrics.jsonl"
     if not metrics.is_file():
         raise ConfigError("not a run folder", where=folder, expected="a folder with metrics.jsonl, as runs/NAME")
-    records = [json.loads(line) for line in read_lines(metrics)]
+    told = (json.loads(line) for line in read_lines(metrics))
+    records = sorted((record for record in told if isinstance(record.get("step"), int)), key=_step)
     config = folder / "config.json"
     return RunData(
         name=folder.resolve().name,
@@ -74,6 +75,11 @@ def read_run(folder: Path) -> RunData:
         events=[json.loads(line) for line in read_lines(folder / "events.jsonl")],
         config=json.loads(config.read_text(encoding="utf-8")) if config.is_file() else {},
     )
+
+
+def _step(record: dict[str, Any]) -> int:
+    """Evaluations are written when they are done, after records of later steps."""
+    return int(record["step"])
 
 
 def thin(curve: Curve, most: int = MOST_POINTS) -> Curve:
@@ -96,11 +102,10 @@ def _curves(records: Sequence[dict[str, Any]]) -> dict[str, Curve]:
     """Every declared key's finite numbers, in the order of the steps."""
     points: dict[str, tuple[list[float], list[float]]] = {}
     for record in records:
-        step = record.get("step")
         for key, value in record.items():
-            if key in BY_KEY and isinstance(step, int) and isinstance(value, int | float):
+            if key in BY_KEY and isinstance(value, int | float):
                 steps, values = points.setdefault(key, ([], []))
-                steps.append(step)
+                steps.append(record["step"])
                 values.append(value)
     return {key: _finite(np.array(steps, float), np.array(values, float)) for key, (steps, values) in points.items()}
 

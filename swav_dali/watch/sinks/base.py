@@ -24,9 +24,23 @@ Record = Mapping[str, Value]
 class Event:
     """Something that happened once: a start, a changed verdict, a symptom, a warning, a stop asked for, the end."""
 
-    kind: Literal["start", "resume", "checkpoint", "headspace", "verdict", "health", "warning", "stop", "end"]
+    kind: Literal[
+        "start",
+        "resume",
+        "checkpoint",
+        "headspace",
+        "verdict",
+        "health",
+        "pictures",
+        "evaluation",
+        "warning",
+        "stop",
+        "end",
+    ]
     step: int
     text: str
+    path: str = ""
+    """The file or folder it is about, if it is about one."""
 
 
 class Sink(Protocol):

@@ -110,6 +110,17 @@ def test_a_first_epoch_that_starts_again_keeps_what_was_before_it(tmp_path: Path
     assert figures(tmp_path) == [(0, 0)]
 
 
+def test_what_a_probe_and_an_evaluation_found_at_one_step_stay_both(tmp_path: Path) -> None:
+    rows = [{"step": 3, "epoch": 1, **found} for found in ({"knn_top1": 0.1}, {"loss": 1.0}, {"linear_top1": 0.2})]
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    renumber_figures(tmp_path, epochs=1, old_steps=3, new_steps=7)
+    found = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert found == [
+        {"step": 7, "epoch": 1, "knn_top1": 0.1, "linear_top1": 0.2},
+        {"step": 7, "epoch": 1, "loss": 1.0},
+    ]
+
+
 def test_the_way_on_after_lost_weights_is_a_command_that_begins_with_the_newest_checkpoint(tmp_path: Path) -> None:
     config = replace(load_preset("demo"), runs_dir=tmp_path)
     assert "--name demo-2 --optim.base-lr 0.75" in way_on(config)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from swav_dali.config.log import LogConfig
 from swav_dali.config.optim import OptimConfig
-from swav_dali.config.sections import CheckpointConfig, KnnConfig, LogConfig, SwavConfig
+from swav_dali.config.sections import CheckpointConfig, KnnConfig, SwavConfig
 from swav_dali.run.plan import TrainPlan
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from swav_dali.errors import CheckpointError, TrainingError
-from swav_dali.watch.sinks.base import Event, Record, SinkGroup
+from swav_dali.watch.sinks.base import Event, Record, SinkGroup, SinkNotice
 from swav_dali.watch.sinks.console import ConsoleSink
 from swav_dali.watch.sinks.jsonl import JsonlSink, read_lines
 
@@ -168,6 +168,18 @@ def test_lines_that_a_full_disk_never_takes_are_an_error_at_the_end(
     with pytest.raises(TrainingError, match="found 1 line"):
         group.close()
     assert memory.is_closed
+
+
+def test_a_run_that_failed_does_not_wait_for_room(
+    tmp_path: Path, full_after: Callable[[int | None], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("swav_dali.watch.sinks.jsonl.CLOSE_SECONDS", 1000.0)
+    sink = JsonlSink(tmp_path, resume_step=-1)
+    full_after(0)
+    with pytest.raises(SinkNotice, match="kept"):
+        sink.record(RECORD)
+    with pytest.raises(TrainingError, match="found 1 line"):
+        sink.close(failed=True)
 
 
 def test_lines_that_are_lost_do_not_hide_what_ended_the_run() -> None:

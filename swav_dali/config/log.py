@@ -1,0 +1,32 @@
+"""Where a run's figures go."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from swav_dali.config.checks import at_least
+
+WandbMode = Literal["auto", "online", "offline", "off"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LogConfig:
+    """Where the figures go; metrics.jsonl is always written."""
+
+    every_steps: int = 50
+    """Steps between records; between them nothing is copied from the device."""
+    console: bool = True
+    """Progress bar on a terminal, plain lines elsewhere."""
+    headspace: bool = True
+    """Measure at the start, in a few seconds, what the model does when data costs nothing."""
+    report_minutes: float = 5.0
+    """Minutes between drawings of report.html, by a process of their own; 0 is off."""
+    wandb: WandbMode = "auto"
+    """`auto` is online where a login is found and offline elsewhere."""
+    wandb_project: str = "swav-dali"
+    """Project the run is filed under."""
+
+    def __post_init__(self) -> None:
+        """Refuse a logging interval of zero."""
+        at_least("--log.every-steps", self.every_steps, 1)
