@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -38,9 +39,13 @@ class OptimConfig:
     micro_batches: Expert[int] = 1
     """Parts of a rank's batch that go through the network one after the other: the memory of one part, a third more
     arithmetic, the same codes and steps; BatchNorm sees a part at a time."""
+    loss_scale: Expert[float] = 65536.0
+    """With --precision float16, the first factor on the loss, a power of two. It halves after a step that overflowed,
+    which is left out while the learning rate goes on, and doubles after 2000 others."""
     max_skipped_steps: Free[Expert[int]] = 0
     """Steps that may be left out because their loss or a gradient was not finite, since the start or resume; one more
-    ends the training. Weights and queue are sound either way."""
+    ends the training. Weights and queue are sound either way. Steps that overflow in float16 count once the loss scale
+    is down to 1."""
 
     def __post_init__(self) -> None:
         """Refuse a warm-up that never ends, which the reference accepts in silence."""
@@ -49,6 +54,9 @@ class OptimConfig:
         positive("--optim.trust-coefficient", self.trust_coefficient)
         at_least("--optim.max-skipped-steps", self.max_skipped_steps, 0)
         at_least("--optim.micro-batches", self.micro_batches, 1)
+        if self.loss_scale < 1 or math.frexp(self.loss_scale)[0] != 0.5:  # NaN and infinity too
+            expected = "a power of two, 1 or more"
+            raise ConfigError("loses bits", where="--optim.loss-scale", found=self.loss_scale, expected=expected)
         for name in ("final_lr", "start_lr", "weight_decay", "momentum", "beta2"):
             not_negative(f"--optim.{name.replace('_', '-')}", getattr(self, name))
         for name, value in (("momentum", self.momentum), ("beta2", self.beta2)):

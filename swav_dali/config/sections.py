@@ -20,7 +20,7 @@ from swav_dali.config.optim import OptimConfig
 from swav_dali.config.words import PATH_OR_NONE
 from swav_dali.errors import ConfigError
 
-Precision = Literal["auto", "float32", "bfloat16"]
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
 Device = Literal["auto", "cpu", "cuda"]
 OWN_TRUNKS = ("tiny", "resnet18", "resnet34", "resnet50", "resnet50w2", "resnet50w4", "resnet50w5")
 FOREIGN_TRUNKS = ("torchvision:", "timm:")
@@ -193,7 +193,8 @@ class RunConfig:
     device: Device = "auto"
     """`auto` is CUDA where there is one."""
     precision: Precision = "auto"
-    """`auto` is bfloat16 autocast on CUDA devices that have it, float32 elsewhere."""
+    """`auto` is bfloat16 autocast on CUDA devices that have it, float32 elsewhere; `float16` autocast scales the loss
+    and leaves out the steps that overflow, for devices without bfloat16."""
     resume: Free[Literal["auto", "never"] | Path] = "auto"
     """`auto` continues this run's newest sound checkpoint and starts at step 0 where there was never one; `never`
     starts at step 0 and refuses a run that could go on; a path names the checkpoint folder to continue from."""

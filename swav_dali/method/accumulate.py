@@ -31,6 +31,7 @@ def backward_in_parts(
     queued: Tensor | None,
     swav: SwavConfig,
     autocast_dtype: torch.dtype | None,
+    scale: Tensor | None = None,
     timed: Timer = untimed,
 ) -> Forward:
     """The forward of the whole batch, with its gradients added to the parameters; the ranks meet once, at the end.
@@ -43,6 +44,7 @@ def backward_in_parts(
         queued: embeddings that share in the codes, (assigned, rows, dim), or None.
         swav: temperatures, iterations and crops.
         autocast_dtype: of the trunk and the head, None for none.
+        scale: a factor on the gradients.
         timed: called with the name of each part of the step, around it.
     """
     pieces = list(zip(*(group.chunk(parts) for group in groups), strict=True))
@@ -59,7 +61,7 @@ def backward_in_parts(
                 with autocast:
                     _, piece_scores = net(piece)
                 loss = swapped_loss(piece_scores, code, swav.assign_crops, swav.temperature) / parts
-                backward(loss)
+                backward(loss, scale)
             losses.append(loss.detach())
     return Forward(torch.stack(losses).sum(), embeddings, scores, codes)
 

@@ -15,12 +15,14 @@ from swav_dali.model.names import published_name
 
 SOUND = -1
 """The culprit of a step with nothing to complain of."""
+OVERFLOW = -2
+"""Of a step in float16 that was too much for its loss scale: left out, and nothing to complain of either."""
 _FORWARD = ("embeddings", "loss")
 
 
-def backward(loss: Tensor) -> None:
-    """Gradients of `loss`; all NaN where it is not finite."""
-    loss.backward(torch.where(loss.isfinite(), 1.0, torch.nan).to(loss.dtype))
+def backward(loss: Tensor, scale: Tensor | None = None) -> None:
+    """Gradients of `loss`, times `scale` if there is one; all NaN where the loss is not finite."""
+    loss.backward(torch.where(loss.isfinite(), 1.0 if scale is None else scale, torch.nan).to(loss.dtype))
 
 
 def culprit(embeddings: Tensor, loss: Tensor, gradient_norms: Tensor) -> Tensor:

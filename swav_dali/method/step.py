@@ -18,6 +18,7 @@ from swav_dali.method.accumulate import backward_in_parts
 from swav_dali.method.forward import Forward, Timer, forward_loss, untimed
 from swav_dali.method.guarded import GuardedOptimizer
 from swav_dali.method.queue import FeatureQueue
+from swav_dali.method.scale import LossScale
 from swav_dali.method.sound import SOUND, Undo, backward, culprit
 from swav_dali.model.net import SwavNet
 
@@ -32,7 +33,7 @@ class StepResult:
         scores: (crops, batch, prototypes), cosines.
         codes: (assigned, batch, prototypes), rows sum to 1.
         grad_norm: L2 norm of all gradients together, averaged over the ranks, scalar.
-        culprit: what was not finite, so that the step changed nothing; see swav_dali.method.sound.culprit.
+        culprit: what was not finite, so that the step changed nothing, or OVERFLOW; see swav_dali.method.sound.
     """
 
     loss: Tensor
@@ -55,6 +56,7 @@ def train_step(
     swav: SwavConfig,
     autocast_dtype: torch.dtype | None,
     micro_batches: int = 1,
+    loss_scale: LossScale | None = None,
     timed: Timer = untimed,
 ) -> StepResult:
     """Forward, codes, loss, backward and update; without effect, on any rank, if something is not finite.
@@ -70,27 +72,31 @@ def train_step(
         swav: temperatures, iterations and crops.
         autocast_dtype: of the trunk and the head, None for none.
         micro_batches: parts of the batch that go through the network one after the other.
+        loss_scale: of float16, None for types that need none; the learning rate goes on over a step it leaves out.
         timed: called with the name of each part, around it.
     """
     prototypes = model.prototypes.weight
     moved_by_forward = Undo([*model.buffers(), prototypes])  # running statistics, length of the prototypes
     model.normalize_prototypes_()
     queued = queue.rows if queue is not None and queue.is_full else None
+    scale = None if loss_scale is None else loss_scale.value
     shared: dict[str, Any] = {"queued": queued, "swav": swav, "autocast_dtype": autocast_dtype, "timed": timed}
     optimizer.zero_grad(set_to_none=True)
     if micro_batches == 1:
-        forward = _backward_whole(net, groups, prototypes, **shared)
+        forward = _backward_whole(net, groups, prototypes, scale, **shared)
     else:
-        forward = backward_in_parts(net, groups, model=model, parts=micro_batches, **shared)
+        forward = backward_in_parts(net, groups, model=model, parts=micro_batches, scale=scale, **shared)
+    frozen = [prototypes] if freeze_prototypes else []
     with timed("optimizer"):
-        norms = update(optimizer, learning_rate=learning_rate, frozen=[prototypes] if freeze_prototypes else [])
+        norms = update(optimizer, learning_rate=learning_rate, frozen=frozen, loss_scale=loss_scale)
+    found = culprit(forward.embeddings, forward.loss.detach(), norms)
     result = StepResult(
         loss=forward.loss.detach(),
         embeddings=forward.embeddings,
         scores=forward.scores,
         codes=forward.codes,
         grad_norm=norms.norm(),
-        culprit=culprit(forward.embeddings, forward.loss.detach(), norms),
+        culprit=found if loss_scale is None else loss_scale.judge(found),
     )
     is_skipped = result.culprit != SOUND
     moved_by_forward.undo_if(is_skipped)
@@ -99,23 +105,30 @@ def train_step(
     return result
 
 
-def _backward_whole(net: nn.Module, groups: Sequence[Tensor], prototypes: Tensor, **shared: Any) -> Forward:
+def _backward_whole(
+    net: nn.Module, groups: Sequence[Tensor], prototypes: Tensor, scale: Tensor | None, **shared: Any
+) -> Forward:
     forward = forward_loss(net, groups, prototypes, **shared)
     with shared["timed"]("backward"):
-        backward(forward.loss)
+        backward(forward.loss, scale)
     return forward
 
 
-def update(optimizer: GuardedOptimizer, *, learning_rate: float, frozen: Sequence[Tensor]) -> Tensor:
+def update(
+    optimizer: GuardedOptimizer, *, learning_rate: float, frozen: Sequence[Tensor], loss_scale: LossScale | None = None
+) -> Tensor:
     """Move the parameters along their gradients; see GuardedOptimizer.step for what is returned.
 
     Args:
         optimizer: over the parameters.
         learning_rate: of this step.
         frozen: parameters whose gradient is thrown away.
+        loss_scale: taken out of the gradients before anything looks at them.
     """
     for group in optimizer.param_groups:
         group["lr"] = learning_rate
     for parameter in frozen:
         parameter.grad = None
+    if loss_scale is not None:
+        loss_scale.unscale(parameter for group in optimizer.param_groups for parameter in group["params"])
     return optimizer.step()

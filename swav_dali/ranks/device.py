@@ -41,7 +41,9 @@ def autocast_dtype(precision: Precision, device: torch.device) -> torch.dtype | 
         raise ConfigError("not sound on a CPU", where="--precision", found=precision, fix="--precision float32")
     has_bfloat16 = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
     if precision == "bfloat16" and not has_bfloat16:
-        raise ConfigError("this device has no bfloat16", where="--precision", fix="--precision float32")
+        raise ConfigError("this device has no bfloat16", where="--precision", fix="--precision float32 or float16")
+    if precision == "float16":
+        return torch.float16
     return torch.bfloat16 if has_bfloat16 and precision != "float32" else None
 
 

@@ -7,6 +7,7 @@ import gc
 from collections.abc import Iterator
 from typing import NoReturn
 
+import torch
 from torch.nn.parallel import DistributedDataParallel
 
 from pipelines.batch import MultiCropBatch
@@ -76,17 +77,23 @@ def _step(run: Run, batch: MultiCropBatch) -> StepResult:
         swav=run.config.swav,
         autocast_dtype=parts.autocast_dtype,
         micro_batches=run.config.optim.micro_batches,
+        loss_scale=parts.loss_scale,
         timed=run.services.watch.spans,
     )
 
 
 def _measure_headspace(run: Run, batch: MultiCropBatch) -> None:
     """Step on the batch that has just come, again and again, and put everything back as it was."""
-    parts, watch = run.parts, run.services.watch
+    parts, watch, dtype = run.parts, run.services.watch, run.parts.autocast_dtype
+
+    def forward() -> None:
+        with torch.autocast(run.world.device.type, dtype=dtype, enabled=dtype is not None):  # pixels may have 16 bits
+            parts.model([group[:_COUNTED_IMAGES] for group in batch.groups])
+
     with watch.paused(), watch.spans.ignored():
         headspace = measure_headspace(
             lambda: _step(run, batch),
-            forward=lambda: parts.model([group[:_COUNTED_IMAGES] for group in batch.groups]),
+            forward=forward,
             images=run.services.loader.batch_size,
             forward_images=min(_COUNTED_IMAGES, run.services.loader.batch_size),
             world=run.world,
@@ -170,8 +177,10 @@ def _left(run: Run, seconds_per_step: float) -> Local:
 
 
 def _settings(run: Run) -> Local:
-    queue = run.parts.queue
+    queue, scale = run.parts.queue, run.parts.loss_scale
+    of_scale = {} if scale is None else {"loss_scale": scale.value, "steps_overflowed": scale.overflowed}
     return {
+        **of_scale,
         "ln_k": run.parts.model.ln_num_prototypes,
         "lr": run.plan.learning_rates[run.clock.step - 1],
         "queue_in_use": int(queue is not None and queue.is_full),

@@ -12,6 +12,7 @@ from shards.tars.shardset import ShardSet, load_shard_set
 from swav_dali.config.sections import RunConfig, SwavConfig
 from swav_dali.method.optimizers import make_optimizer
 from swav_dali.method.queue import FeatureQueue
+from swav_dali.method.scale import LossScale
 from swav_dali.model.net import SwavNet, made_net
 from swav_dali.ranks.ddp import wrap
 from swav_dali.ranks.device import autocast_dtype
@@ -72,12 +73,14 @@ def open_data(config: RunConfig, shards: ShardSet | None, world: World) -> Loade
 def make_parts(config: RunConfig, world: World) -> ModelParts:
     """Network, optimizer and queue, freshly initialized on this rank's device."""
     model = _build_model(config).to(world.device)
+    dtype = autocast_dtype(config.precision, world.device)
     return ModelParts(
         model=model,
         net=wrap(model, world, sync_bn=config.model.sync_bn),
         optimizer=make_optimizer(model, config.optim),
         queue=_build_queue(config.swav, config, world),
-        autocast_dtype=autocast_dtype(config.precision, world.device),
+        autocast_dtype=dtype,
+        loss_scale=LossScale(world.device, start=config.optim.loss_scale) if dtype == torch.float16 else None,
     )
 
 

@@ -17,6 +17,7 @@ from swav_dali.config.sections import RunConfig
 from swav_dali.evaluate.probe import KnnProbe
 from swav_dali.method.guarded import GuardedOptimizer
 from swav_dali.method.queue import FeatureQueue
+from swav_dali.method.scale import LossScale
 from swav_dali.model.net import SwavNet
 from swav_dali.ranks.leaving import Leaving
 from swav_dali.ranks.world import World
@@ -54,10 +55,13 @@ class ModelParts:
     optimizer: GuardedOptimizer
     queue: FeatureQueue | None
     autocast_dtype: torch.dtype | None
+    loss_scale: LossScale | None = None
+    """Of float16."""
 
     def shared(self) -> Mapping[str, Stateful]:
-        """Weights and momentum: equal on all ranks."""
-        return {"model": self.model, "optimizer": self.optimizer}
+        """Weights, momentum and loss scale: equal on all ranks."""
+        scale = {} if self.loss_scale is None else {"loss_scale": self.loss_scale}
+        return {"model": self.model, "optimizer": self.optimizer, **scale}
 
     def per_rank(self) -> Mapping[str, Stateful]:
         """The queue holds a rank's own embeddings."""

@@ -7,13 +7,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import torch
+
 from pipelines.config import Precision as PixelPrecision
 from pipelines.config import resolve_crops_by
 from swav_dali.config.log import LogConfig
-from swav_dali.config.sections import Precision, RunConfig
+from swav_dali.config.sections import RunConfig
 from swav_dali.errors import ConfigError
 from swav_dali.ranks.device import autocast_dtype, threads_per_rank
 from swav_dali.ranks.world import World
+
+_PRECISIONS: dict[torch.dtype | None, PixelPrecision] = {
+    None: "float32",
+    torch.bfloat16: "bfloat16",
+    torch.float16: "float16",
+}
 
 
 def resolve(config: RunConfig, world: World) -> RunConfig:
@@ -24,11 +32,11 @@ def resolve(config: RunConfig, world: World) -> RunConfig:
         PipelineError: crops by a GPU where there is none.
     """
     data, on_cuda = config.data, world.device.type == "cuda"
-    precision: Precision = "float32" if autocast_dtype(config.precision, world.device) is None else "bfloat16"
+    precision = _PRECISIONS[autocast_dtype(config.precision, world.device)]
     loader = replace(
         data.loader,
         threads=data.loader.threads or threads_per_rank(world.ranks_per_node),
-        precision=_pixels(config, has_autocast=precision != "float32"),
+        precision=_pixels(config, precision=precision),
     )
     return replace(
         config,
@@ -39,12 +47,12 @@ def resolve(config: RunConfig, world: World) -> RunConfig:
     )
 
 
-def _pixels(config: RunConfig, *, has_autocast: bool) -> PixelPrecision:
+def _pixels(config: RunConfig, *, precision: PixelPrecision) -> PixelPrecision:
     """The type of the pixels: that of the autocast if left open; raises ConfigError for 16 bits without one."""
     asked = config.data.loader.precision
     if asked == "auto":
-        return "bfloat16" if has_autocast else "float32"
-    if asked != "float32" and not has_autocast:
+        return precision
+    if asked != "float32" and precision == "float32":
         raise ConfigError(
             "16-bit pixels need autocast", where="--data.loader.precision", found=asked, fix="--precision bfloat16"
         )

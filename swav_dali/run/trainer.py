@@ -215,7 +215,7 @@ def _headline(run: Run, shards: ShardSet | None) -> str:
     )
     crops = "+".join(f"{group.num}x{group.size}" for group in data.crops)
     parameters = sum(parameter.numel() for parameter in run.parts.model.parameters())
-    precision = "float32 without TF32" if run.parts.autocast_dtype is None else "bfloat16 autocast"
+    precision = "float32 without TF32" if run.parts.autocast_dtype is None else f"{run.config.precision} autocast"
     return (
         f"run {run.config.folder}: {source}; crops {crops} by {data.crops_by}; {run.config.model.arch} "
         f"{parameters / 1e6:.1f} M parameters, {precision}; {world.size} rank(s) on {world.device.type} x "

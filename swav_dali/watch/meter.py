@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from swav_dali.watch.record import Local
+from swav_dali.watch.skipped import SOUND
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +62,11 @@ class Meter:
         Args:
             loss: this rank's mean, a scalar on the device.
             images: of this rank.
-            culprit: what left the step without effect, an int64 scalar on the device, negative in a sound step; see
-                swav_dali.method.sound.
+            culprit: what left the step without effect, an int64 scalar on the device, SOUND for a sound step and
+                OVERFLOW for one that is neither sound nor to be counted; see swav_dali.method.sound.
             replaced: images that others stood in for.
         """
-        is_sound = culprit < 0
+        is_sound = culprit == SOUND
         counted = torch.stack([torch.where(is_sound, loss, 0.0), is_sound.to(loss.dtype)])
         here = torch.stack([torch.full_like(culprit, self._steps), culprit])
         if self._counted is None or self._first_skipped is None:
@@ -73,7 +74,7 @@ class Meter:
         else:
             self._counted = self._counted + counted
             self._first_skipped = torch.where(self._first_skipped[1] < 0, here, self._first_skipped)
-        skipped = (~is_sound).long()
+        skipped = (culprit >= 0).long()
         self._skipped = skipped if self._skipped is None else self._skipped + skipped
         self._steps += 1
         self._images += images

@@ -63,6 +63,8 @@ FIGURES = (
     Figure("ln_k", "nats", "Learning", "same", "the loss of predictions that say nothing", "images_seen"),
     Figure("steps_skipped", "steps", "Health", "same", "steps without effect: a loss or gradient was not finite"),
     Figure("lr", "", "Learning", "same", "learning rate of the last step", "images_seen"),
+    Figure("loss_scale", "", "Learning", "same", "factor on the loss that float16 gradients bear; float16 only"),
+    Figure("steps_overflowed", "steps", "Health", "same", "steps left out to find that factor; float16 only"),
     Figure("queue_in_use", "", "Learning", "same", "1 once the queue is full", "images_seen"),
     Figure(
         "knn_top1",

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 
 from swav_dali.errors import DivergenceError
 
+SOUND = -1
+"""The culprit of a step with effect, as in swav_dali.method.sound; that of one to be counted is 0 or more."""
+
 
 @dataclass(frozen=True, slots=True)
 class SkippedSteps:
@@ -32,6 +35,8 @@ class SkippedSteps:
     ) -> None:
         """Raise DivergenceError, alike on every rank, after too many steps without effect or without any other step.
 
+        Steps that overflowed in float16 are neither: a window of them has no loss and no culprit.
+
         Args:
             total: steps without effect since the start of the process.
             losses: mean loss of the window's other steps by rank.
@@ -40,7 +45,7 @@ class SkippedSteps:
             steps: length of the window.
         """
         bad = [(int(index), rank, int(culprit)) for rank, (index, culprit) in enumerate(first) if culprit >= 0]
-        if total <= self.allowed and all(map(math.isfinite, losses)):
+        if total <= self.allowed and (not bad or all(map(math.isfinite, losses))):
             return
         where = f"steps {step - steps + 1} to {step}"
         if bad:

@@ -19,7 +19,7 @@ from swav_dali.watch.machine import Machine, peak_tflops
 from swav_dali.watch.meter import Meter, Window
 from swav_dali.watch.record import SPANS, Gathered, Local, combine
 from swav_dali.watch.sinks.base import Event, SinkGroup
-from swav_dali.watch.skipped import SkippedSteps
+from swav_dali.watch.skipped import SOUND, SkippedSteps
 from swav_dali.watch.spans import Spans
 from swav_dali.watch.symptoms import Record, Symptoms
 from swav_dali.watch.verdict import find_straggler, judge
@@ -120,7 +120,7 @@ class Watch:
     def step(self, done: StepOutcome, *, images: int, replaced: tuple[str, ...], step: int) -> None:
         """Count a step of this rank's `images`; `replaced` are the names of pictures that others stood in for."""
         self._meter.update(done.loss, images, culprit=done.culprit, replaced=len(replaced))
-        self.health.update(done.embeddings, done.codes, done.grad_norm, is_sound=done.culprit < 0)
+        self.health.update(done.embeddings, done.codes, done.grad_norm, is_sound=done.culprit == SOUND)
         for name in replaced:
             self.event(Event("warning", step, f"cannot be decoded, another stands in: {name}"))
         self.spans.end_step()
