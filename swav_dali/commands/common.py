@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from shards.commands.common import note
 from swav_dali.errors import ConfigError
 
 if TYPE_CHECKING:
     from shards.tars.shardset import ShardSet
+    from swav_dali.evaluate.pictures import Opened
+
+PICTURES_HELP = "a shard set, or a folder or archive of pictures as `python -m shards build` reads them"
 
 
 def add_weights(parser: argparse.ArgumentParser) -> None:
@@ -28,6 +34,14 @@ def add_images(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--size", type=_positive, metavar="PX", help="centre crop (default: the run's, else 224)")
     group.add_argument("--threads", type=_positive, metavar="N", help="CPU threads (default: this rank's share)")
     group.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto: CUDA if there is one")
+
+
+def opened_pictures(args: argparse.Namespace) -> AbstractContextManager[Opened]:
+    """PICTURES, for the length of the block; see swav_dali.evaluate.pictures."""
+    from swav_dali.evaluate.pictures import open_pictures
+
+    workers = args.threads or len(os.sched_getaffinity(0))
+    return open_pictures(args.pictures_in, workers=workers, note=note)
 
 
 def add_splits(parser: argparse.ArgumentParser) -> None:

@@ -1,13 +1,14 @@
 """Feature banks as files that other programs read: NumPy, safetensors, parquet.
 
-All hold the same columns: `id` (the sample's number in its set), `key` (its name in the tars), `label` (-1 where there
-is none), and one matrix for each kind of features. safetensors knows no strings: its keys are in the metadata.
+All hold the same columns: `id` (the sample's number in its set), `key` (its name in the tars, or its file's), `label`
+(-1 where there is none), and one matrix for each kind of features. safetensors knows no strings: its keys are in the
+metadata.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,37 +16,22 @@ import numpy as np
 from safetensors.torch import save_file
 
 from shards.errors import missing_package
-from shards.tars.index import IndexMember, parse_index
-from shards.tars.shardset import ShardSet
 from swav_dali.errors import ConfigError
 from swav_dali.evaluate.features import FeatureBank
 
 
-def write_features(path: Path, bank: FeatureBank, shards: ShardSet) -> None:
-    """Write `bank`, the features of `shards`, in the format that the suffix of `path` names.
+def write_features(path: Path, bank: FeatureBank, keys_by_id: Mapping[int, str]) -> None:
+    """Write `bank`, with the samples' keys, in the format that the suffix of `path` names.
 
     Raises:
         ConfigError: the file cannot be written.
         UserError: parquet without pyarrow.
     """
-    names = sample_keys(shards)
-    keys = [names[number] for number in bank.ids.tolist()]
+    keys = [keys_by_id[number] for number in bank.ids.tolist()]
     try:
         _WRITERS[path.suffix](path, bank, keys)
     except OSError as error:
         raise ConfigError("the features cannot be written", where=path, found=error) from error
-
-
-def sample_keys(shards: ShardSet) -> list[str]:
-    """The name of every sample of a set, without suffix, in the order of the sample ids."""
-    indices = (parse_index(shard.idx.read_bytes(), where=shard.idx) for shard in shards.shards)
-    return [key_of(sample) for samples in indices for sample in samples]
-
-
-def key_of(sample: Sequence[IndexMember]) -> str:
-    """The name of a sample, without suffix: up to the first dot after the last slash."""
-    folder, slash, name = sample[0].name.rpartition("/")
-    return folder + slash + name.split(".", 1)[0]
 
 
 def _npz(path: Path, bank: FeatureBank, keys: list[str]) -> None:

@@ -8,16 +8,15 @@ from __future__ import annotations
 import base64
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Mapping
 from html import escape
 from pathlib import Path
 
 from PIL import Image, ImageOps
 
-from shards.tars.index import IndexMember, parse_index
 from shards.tars.shardset import ShardSet
-from swav_dali.evaluate.feature_files import sample_keys
 from swav_dali.evaluate.prototypes import Assigned, nearest_images
+from swav_dali.evaluate.samples import sample_places
 
 _SIDE = 96
 _STYLE = """\
@@ -28,9 +27,9 @@ img{width:96px;height:96px;object-fit:cover;display:block}figcaption{font-size:1
 text-overflow:ellipsis;white-space:nowrap}.dead h2,.double h2{opacity:.6}"""
 
 
-def write_table(path: Path, found: Assigned, shards: ShardSet) -> None:
+def write_table(path: Path, found: Assigned, keys: Mapping[int, str]) -> None:
     """A CSV with a row per image; raises OSError if it cannot be written."""
-    keys, images = sample_keys(shards), found.images
+    images = found.images
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(("id", "key", "label", "prototype", "score", "code", "code_share"))
@@ -39,9 +38,9 @@ def write_table(path: Path, found: Assigned, shards: ShardSet) -> None:
             writer.writerow((number, keys[number], label, nearest, f"{score:.5f}", code, f"{share:.5f}"))
 
 
-def draw_sheet(path: Path, found: Assigned, shards: ShardSet, *, count: int) -> None:
+def draw_sheet(path: Path, found: Assigned, shards: ShardSet, keys: Mapping[int, str], *, count: int) -> None:
     """The page, the most popular prototype first, `count` images each; raises OSError if it cannot be written."""
-    places = _Pictures(shards)
+    places = _Pictures(shards, keys)
     order = found.num_images.argsort(descending=True, stable=True).tolist()
     body = "\n".join(_section(found, prototype, places, count) for prototype in order)
     title = escape(f"Prototypes on {shards.root.name}")
@@ -56,10 +55,10 @@ def draw_sheet(path: Path, found: Assigned, shards: ShardSet, *, count: int) -> 
 class _Pictures:
     """Thumbnails of a set's samples, read from the tars in place."""
 
-    def __init__(self, shards: ShardSet) -> None:
+    def __init__(self, shards: ShardSet, keys: Mapping[int, str]) -> None:
         self._classes = shards.classes
-        self._keys = sample_keys(shards)
-        self._members = list(_members(shards))
+        self._keys = keys
+        self._places = {place.number: place for place in sample_places(shards)}
 
     def figure(self, number: int, label: int, score: float) -> str:
         name = self._classes[label] if label >= 0 else self._keys[number]
@@ -70,20 +69,13 @@ class _Pictures:
         )
 
     def _thumbnail(self, number: int) -> bytes:
-        tar, member = self._members[number]
+        tar, member, _ = self._places[number]
         with tar.open("rb") as file:
             file.seek(member.offset)
             picture = Image.open(io.BytesIO(file.read(member.size))).convert("RGB")
         box = io.BytesIO()
         ImageOps.fit(picture, (_SIDE, _SIDE)).save(box, "JPEG", quality=80)
         return box.getvalue()
-
-
-def _members(shards: ShardSet) -> Iterator[tuple[Path, IndexMember]]:
-    """The tar and the picture's member of every sample, in the order of the sample ids."""
-    for shard in shards.shards:
-        for sample in parse_index(shard.idx.read_bytes(), where=shard.idx):
-            yield shard.tar, next(member for member in sample if member.suffix != "cls")
 
 
 def _section(found: Assigned, prototype: int, places: _Pictures, count: int) -> str:

@@ -17,9 +17,10 @@ from pathlib import Path
 import numpy as np
 
 from shards.tars.index import IndexMember, format_index, parse_index
+from shards.tars.sample_name import parse_sample_name
 from shards.tars.shardset import Shard, ShardSet
 from swav_dali.errors import ConfigError
-from swav_dali.evaluate.feature_files import key_of
+from swav_dali.evaluate.samples import key_of, picture_of
 
 Sample = list[IndexMember]
 Chosen = dict[Path, list[Sample]]
@@ -67,8 +68,13 @@ def _drawn(samples: Chosen, share: float, seed: int) -> Chosen:
 
 
 def _labels(tar: Path, samples: list[Sample]) -> Iterator[int]:
+    """From the `cls` members, or from the index's names where it says the labels itself."""
     with tar.open("rb") as file:
         for sample in samples:
+            name = parse_sample_name(picture_of(sample).name)
+            if name is not None and name.label is not None:
+                yield name.label
+                continue
             member = next(member for member in sample if member.suffix == "cls")
             file.seek(member.offset)
             yield int(file.read(member.size))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -32,6 +33,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for path in (root / "pictures" / "train").rglob("*.jpg"):
         (flat / path.name).write_bytes(path.read_bytes())
     training.build_shards(flat, root / "unlabelled")
+    (root / "empty").mkdir()
     (root / "weird.txt").write_text("n01440764_10026\nn01440764_1\n")
     torch.manual_seed(0)
     model = SwavNet("tiny", embedding_dim=8, hidden_dim=16, num_prototypes=12)
@@ -127,7 +129,40 @@ def test_assign_writes_a_row_per_image_and_a_page_with_the_pictures_inside(home:
     assert "http" not in page
 
 
+def test_assign_and_features_read_a_plain_folder_as_its_shards(home: Path, run: Run) -> None:
+    for place, name in (("@/flat", "folder"), ("@/unlabelled", "shards")):
+        code, out, err = run("assign", "@/weights.pth", place, "--table", f"@/{name}.csv")
+        assert code == 0, err
+        assert "20 images on" in out
+        code, _, err = run("features", "@/weights.pth", place, f"@/{name}.npz")
+        assert code == 0, err
+    folder, shards = np.load(home / "folder.npz"), np.load(home / "shards.npz")
+    assert all(np.array_equal(folder[name], shards[name]) for name in shards.files if name != "key")
+    assert set(folder["key"]) == {path.name for path in (home / "flat").iterdir()}
+    tables = [list(csv.DictReader((home / f"{name}.csv").read_text().splitlines())) for name in ("folder", "shards")]
+    assert [row.pop("key") for row in tables[0]] == folder["key"].tolist()
+    assert [row.pop("key") for row in tables[1]] == shards["key"].tolist()
+    assert tables[0] == tables[1]
+
+
+def test_a_picture_that_cannot_be_read_is_counted_and_the_others_are_assigned(home: Path, run: Run) -> None:
+    photos = home / "photos"
+    shutil.copytree(home / "flat", photos)
+    whole = min(photos.iterdir()).read_bytes()
+    (photos / "torn.jpg").write_bytes(whole[: len(whole) // 2])
+    code, out, err = run("assign", "@/weights.pth", "@/photos", "--table", "@/photos.csv", "--pictures", "@/q.html")
+    assert code == 3, err
+    assert "20 images on" in out
+    assert "1 quarantined  truncated" in err
+    rows = list(csv.DictReader((home / "photos.csv").read_text().splitlines()))
+    assert {row["key"] for row in rows} == {path.name for path in (home / "flat").iterdir()}
+    assert [int(row["id"]) for row in rows] != list(range(20))  # the torn one's number is nobody's
+    thumbnails = (home / "q.html").read_text()
+    assert all(f'title="{row["key"]}"' in thumbnails for row in rows[:1])
+
+
 MISTAKES = {
+    "splits": (("features", "@/weights.pth", "@/pictures", "x.npz"), "which split?, found train and validation"),
     "not a run": (("evaluate", "knn", "@/pictures", *SPLITS), "no weights here, found a folder that is no run"),
     "no such file": (("evaluate", "knn", "@/nothing.pth", *SPLITS), "no such file or folder"),
     "which shards": (("evaluate", "linear", "@/weights.pth"), "--train: which shards?"),
@@ -135,7 +170,7 @@ MISTAKES = {
         ("evaluate", "knn", "@/weights.pth", "--train", "@/unlabelled", "--validation", "@/unlabelled"),
         "--train: the shards have no labels",
     ),
-    "not shards": (("features", "@/weights.pth", "@/pictures", "x.npz"), "no manifest.json"),
+    "no pictures": (("assign", "@/weights.pth", "@/empty"), "no pictures"),
     "no format": (("features", "@/weights.pth", "@/shards/train", "x.txt"), "no format for features, found '.txt'"),
     "no folder": (("features", "@/weights.pth", "@/shards/train", "@/a/b.npz"), "the features cannot be written"),
     "no such sample": (("evaluate", "semisup", "@/weights.pth", *SPLITS, "--labels", "@/weird.txt"), "no such sample"),
