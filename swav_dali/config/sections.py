@@ -86,6 +86,9 @@ class ModelConfig:
     """Keep convolutions in the memory order the pipeline writes."""
     compile: Expert[bool] = False
     """Compile the backbone with torch.compile: a minute or more at the start, then fewer passes over memory."""
+    recompute: Free[Expert[bool]] = False
+    """Keep only the input of every block of the backbone and compute the rest again in backward: about half the memory
+    for a third more arithmetic, the same bits. Not with --model.compile, which decides that itself."""
 
     def __post_init__(self) -> None:
         """Refuse sizes no layer can have, and trunks of nobody."""
@@ -95,6 +98,11 @@ class ModelConfig:
                 where="--model.arch",
                 found=repr(self.arch),
                 expected=" | ".join([*OWN_TRUNKS, *(f"{library}NAME" for library in FOREIGN_TRUNKS)]),
+            )
+        if self.compile and self.recompute:
+            fix = "--model.no-recompute; a compiled backbone keeps less by itself"
+            raise ConfigError(
+                "either one or the other", where="--model.recompute", found="--model.compile too", fix=fix
             )
         at_least("--model.embedding-dim", self.embedding_dim, 2)
         at_least("--model.hidden-dim", self.hidden_dim, 0)

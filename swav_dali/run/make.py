@@ -14,6 +14,7 @@ from swav_dali.method.optimizers import make_optimizer
 from swav_dali.method.queue import FeatureQueue
 from swav_dali.method.scale import LossScale
 from swav_dali.model.net import SwavNet, made_net
+from swav_dali.model.recompute import recompute_blocks
 from swav_dali.ranks.ddp import wrap
 from swav_dali.ranks.device import autocast_dtype
 from swav_dali.ranks.world import World
@@ -86,6 +87,8 @@ def make_parts(config: RunConfig, world: World) -> ModelParts:
 
 def _build_model(config: RunConfig) -> SwavNet:
     model = made_net(config.model)
+    if config.model.recompute:
+        recompute_blocks(model.trunk)
     if config.model.compile:
         model.trunk.compile(dynamic=False)  # in place, so names in checkpoints stay; a graph per size of crops
     return model.to(memory_format=torch.channels_last) if config.model.channels_last else model
