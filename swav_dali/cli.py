@@ -20,16 +20,20 @@ from typing import NoReturn
 import tyro
 
 from shards.errors import UserError
+from swav_dali.config.asked import OPTIONS, take_flags, what_is_asked
 from swav_dali.config.length import follow_epochs, notes_on_length
 from swav_dali.config.options import Option, help_text, known_flags
 from swav_dali.config.paths import look_at_paths
-from swav_dali.config.presets import load_preset, preset_lines
+from swav_dali.config.presets import find_recipe, load_preset, preset_lines
+from swav_dali.config.recipe_lists import recipe_list
 from swav_dali.config.sections import RunConfig
 from swav_dali.errors import ConfigError, Stopped, stop_behind
 
 _USAGE = """Pretrain with SwAV.
 
 usage: python train.py [PRESET] [--section.option VALUE ...]
+       python train.py recipes                            every preset with its published accuracy and source
+       python train.py plan PRESET [--images N] [...]     steps, hours, memory and disk of a run, and its risks
 
 presets (none is `demo`):
   {presets}
@@ -52,6 +56,9 @@ def main() -> int:
     arguments = sys.argv[1:]
     if arguments and arguments[0] in ("-h", "--help"):
         print(_USAGE.format(presets="\n  ".join(preset_lines())))
+        return 0
+    if arguments and arguments[0] in ("recipes", "plan"):
+        _say(recipe_list() if arguments[0] == "recipes" else _plan(arguments[1:]))
         return 0
     if asked := {"-h", "--help", "--help-all"} & set(arguments):
         name, _ = _split(arguments)
@@ -76,6 +83,18 @@ def main() -> int:
         print(stop, file=sys.stderr)
         return Stopped.EXIT_CODE
     return 0
+
+
+def _plan(arguments: Sequence[str]) -> str:
+    """What a run would be; raises UserError for what it could not be."""
+    if not arguments or {"-h", "--help"} & set(arguments):
+        return f"usage: python train.py plan PRESET [--section.option VALUE ...]\n\n{OPTIONS}"
+    flags, words = take_flags(arguments)
+    config = parse(words)
+    asked = what_is_asked(config, find_recipe(_split(words)[0]), flags)
+    from swav_dali.run.forecast import forecast
+
+    return forecast(config, asked, given=given_keys(words))
 
 
 def _say(text: str) -> None:

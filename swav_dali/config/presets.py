@@ -1,7 +1,6 @@
 """The named starting points of `python train.py PRESET`; each is a complete RunConfig.
 
-`imagenet_*` restate the reference's published recipes (global batch, rate, queue, frozen steps); `demo` and
-`small` are sized for two CPU cores.
+`demo` and `small`, sized for two CPU cores, are made here; the published recipes are in swav_dali.config.recipes.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ from pathlib import Path
 from pipelines.recipes import PRESETS
 from swav_dali.config.log import LogConfig
 from swav_dali.config.optim import OptimConfig
+from swav_dali.config.recipes import PUBLISHED, Recipe
 from swav_dali.config.sections import (
     CheckpointConfig,
     DataConfig,
@@ -22,6 +22,8 @@ from swav_dali.config.sections import (
     SwavConfig,
 )
 from swav_dali.errors import ConfigError
+
+_WIDTH = 21
 
 
 def _demo() -> RunConfig:
@@ -65,42 +67,38 @@ def _small() -> RunConfig:
     )
 
 
-def _imagenet_4096() -> RunConfig:
-    return RunConfig(
-        name="imagenet_4096",
-        data=DataConfig(train=Path("data/imagenet/train"), validation=Path("data/imagenet/validation"), batch_size=64),
-        model=ModelConfig(sync_bn="node"),
-        optim=OptimConfig(epochs=100),
-    )
-
-
-def _imagenet_256() -> RunConfig:
-    return RunConfig(
-        name="imagenet_256",
-        data=DataConfig(train=Path("data/imagenet/train"), validation=Path("data/imagenet/validation"), batch_size=64),
-        model=ModelConfig(sync_bn="world"),
-        swav=SwavConfig(queue_length=3840, queue_start_epoch=15.0, freeze_prototypes_steps=5005),
-        optim=OptimConfig(epochs=200, base_lr=0.6, final_lr=0.0006, warmup_epochs=0, start_lr=0.0),
-    )
-
-
-_PRESETS = {
-    "demo": (_demo, "drawn pictures, tiny network, under five minutes on two CPU cores"),
-    "small": (_small, "a few thousand photos on a CPU: tiny network, 2x64+4x32, 80 epochs"),
-    "imagenet_4096": (_imagenet_4096, "ResNet-50, 2x224+6x96, 64 ranks x 64 images, lr 4.8, 100 epochs, no queue"),
-    "imagenet_256": (_imagenet_256, "ResNet-50, 2x224+6x96, 4 ranks x 64 images, lr 0.6, 200 epochs, queue 3840"),
-}
+_OURS = (
+    Recipe(
+        name="demo",
+        what="drawn pictures, tiny network, minutes on two CPU cores",
+        source="ours, tuned on the drawn pictures",
+        start=_demo,
+    ),
+    Recipe(
+        name="small",
+        what="a few thousand photos on a CPU: tiny network, 2x64+4x32",
+        source="ours, tuned on photos",
+        start=_small,
+    ),
+)
+RECIPES: dict[str, Recipe] = {row.name: row for row in _OURS} | PUBLISHED
+"""All of them by name, in the order they are listed."""
 
 
 def preset_lines() -> list[str]:
     """Name and one-line description of every preset, for help texts."""
-    return [f"{name:<14} {text}" for name, (_, text) in _PRESETS.items()]
+    return [f"{row.name:<{_WIDTH}} {row.what}" for row in RECIPES.values()]
+
+
+def find_recipe(name: str) -> Recipe:
+    """The recipe called `name`; raises ConfigError with the nearest name."""
+    if name not in RECIPES:
+        near = difflib.get_close_matches(name, RECIPES, n=1)
+        hint = f"did you mean {near[0]}?" if near else "python train.py recipes lists them"
+        raise ConfigError("unknown preset", where="train.py", found=repr(name), expected=" | ".join(RECIPES), fix=hint)
+    return RECIPES[name]
 
 
 def load_preset(name: str) -> RunConfig:
-    """The preset called `name`; raises ConfigError with the nearest name."""
-    if name not in _PRESETS:
-        near = difflib.get_close_matches(name, _PRESETS, n=1)
-        hint = f"did you mean {near[0]}?" if near else "run python train.py --help"
-        raise ConfigError("unknown preset", where="train.py", found=repr(name), expected=" | ".join(_PRESETS), fix=hint)
-    return replace(_PRESETS[name][0]())
+    """All choices of the preset called `name`; raises ConfigError with the nearest name."""
+    return find_recipe(name).config()

@@ -17,6 +17,7 @@ from pipelines.batch import Loader
 from pipelines.reading.decode_cost import decode_milliseconds
 from shards.tars.shardset import ShardSet
 from swav_dali.config.length import follow_steps, notes_on_length, warnings_on_length
+from swav_dali.config.rules import warnings_on_choices
 from swav_dali.config.saved import flatten
 from swav_dali.config.sections import RunConfig
 from swav_dali.errors import DivergenceError, TrainingError
@@ -102,6 +103,8 @@ def _open_run(
             say_complete(config.folder, start.folder)
         return None
     config = _with_length(config, start, loader.steps_per_epoch, world, given)
+    images = config.data.synthetic_images if shards is None else shards.num_samples
+    start.warnings.extend(warnings_on_choices(config, images=images, num_ranks=world.size))
     probe = None if shards is None else open_probe(shards, config.data, config.knn, world)
     parts = make_parts(config, world)
     if start.is_new and config.init is not None:
