@@ -17,6 +17,7 @@ from swav_dali.config.checks import at_least, not_negative, positive
 from swav_dali.config.health import HealthConfig
 from swav_dali.config.log import LogConfig
 from swav_dali.config.optim import OptimConfig
+from swav_dali.config.ranks import RanksConfig
 from swav_dali.config.words import PATH_OR_NONE
 from swav_dali.errors import ConfigError
 
@@ -219,6 +220,7 @@ class RunConfig:
     log: Free[LogConfig] = field(default_factory=LogConfig)
     knn: Free[KnnConfig] = field(default_factory=KnnConfig)
     health: Free[HealthConfig] = field(default_factory=HealthConfig)
+    ranks: Free[RanksConfig] = field(default_factory=RanksConfig)
 
     def __post_init__(self) -> None:
         """Check what concerns two sections: the crops assigned must be large crops that exist."""

@@ -27,6 +27,7 @@ from swav_dali.exchange.network import Network, network_of, preprocessing_of
 from swav_dali.exchange.weights import read_weights
 from swav_dali.ranks.abort import abort_together
 from swav_dali.ranks.device import prepare_device
+from swav_dali.ranks.interface import check_interface
 from swav_dali.ranks.world import World, process_group
 
 _EMBEDDING = "embedding"
@@ -109,6 +110,7 @@ def open_session(
     size = size or plan.size
     plan = replace(plan, resize=max(resize or plan.resize, size), size=size)
     world = World.detect(device)
+    check_interface(world)
     with process_group(world), abort_together(world):
         prepare_device(world.device, deterministic=False)
         network.model.to(world.device)

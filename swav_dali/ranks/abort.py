@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sys
 import threading
 import time
@@ -23,7 +22,9 @@ from typing import TYPE_CHECKING
 import torch.distributed as dist
 
 from shards.errors import UserError
-from swav_dali.errors import Stopped, TrainingError, stop_behind
+from swav_dali.errors import Stopped, stop_behind
+from swav_dali.ranks.flight import record_path, written
+from swav_dali.ranks.lost import given_up, lost_rank
 
 if TYPE_CHECKING:
     from torch._C._distributed_c10d import Store
@@ -57,28 +58,25 @@ def abort_together(world: World, store: Store | None = None) -> Iterator[None]:
     is_over = threading.Event()
     watcher = threading.Thread(target=_watch, args=(store, is_over), name="abort-watcher", daemon=True)
     watcher.start()
+    if (record := record_path(world.rank)) is not None and world.device.type == "cuda":
+        is_written = threading.Thread(target=_watch_record, args=(record, is_over), name="record-watcher", daemon=True)
+        is_written.start()
     try:
         yield
     except (Exception, KeyboardInterrupt) as error:
         is_over.set()
-        watcher.join()
-        lost = _lost_rank(error)
-        _tell_all(store, world, lost or error, patience=LOST_SECONDS if lost else PATIENCE_SECONDS)
+        lost = lost_rank(error, world.rank)
+        patience = LOST_SECONDS if lost else PATIENCE_SECONDS
+        watcher.join(patience)
+        if watcher.is_alive():  # the store is beyond a cut cable: no one can be told
+            _prepare_to_end(world, lost or error)
+        else:
+            _tell_all(store, world, lost or error, patience=patience)
         if lost is not None:
             raise lost from error
         raise
     finally:
         is_over.set()
-
-
-def _lost_rank(error: BaseException) -> TrainingError | None:
-    """The error for a collective that failed because its other side has gone, None for any other failure."""
-    text = str(error)
-    if not isinstance(error, dist.DistError) and "/gloo/" not in text:
-        return None
-    reason = re.sub(r"^(\[\S*\] )+", "", text.split(" This is typically")[0].splitlines()[0])
-    fix = "its own last words are above or on its machine; start again to continue from the newest checkpoint"
-    return TrainingError("the connection to another rank is lost", found=reason, fix=fix)
 
 
 def _watch(store: Store, is_over: threading.Event) -> None:
@@ -93,15 +91,36 @@ def _watch(store: Store, is_over: threading.Event) -> None:
         _end(message)
 
 
+def _watch_record(record: Path, is_over: threading.Event) -> None:
+    """NCCL's own threads end the process some seconds after the record is written, and say nothing that helps."""
+    before = last = written(record)
+    while not is_over.wait(POLL_SECONDS):
+        now = written(record)
+        if now == last != before:
+            _end(f"{EXIT_CODE} {given_up(record)}")
+        last = now
+
+
 def _tell_all(store: Store, world: World, error: BaseException, *, patience: float) -> None:
+    message = _prepare_to_end(world, error)
+    if isinstance(error, Stopped) and error.is_shared:
+        return
+    teller = threading.Thread(target=_tell, args=(store, world, message, patience), name="abort-teller", daemon=True)
+    teller.start()
+    teller.join(patience + POLL_SECONDS)  # the store may be out of reach
+
+
+def _prepare_to_end(world: World, error: BaseException) -> str:
+    """What the other ranks are told; this one leaves with it if it cannot end in a better way."""
     write_error_file(_text(error))
+    message = f"{_code(error)} rank {world.rank}: {_text(error)}"
     if not (isinstance(error, Stopped) and error.is_shared):
-        _tell(store, world, f"{_code(error)} rank {world.rank}: {_text(error)}", patience)
+        _end_later(message)
+    return message
 
 
 def _tell(store: Store, world: World, message: str, patience: float) -> None:
     """Write the error, unless another rank's is there already, and wait until every rank has read or written one."""
-    _end_later(message)
     try:
         store.set_timeout(timedelta(seconds=PATIENCE_SECONDS))
         store.compare_set(_ERROR, "", message)

@@ -152,6 +152,7 @@ def leave_together(world: World) -> Iterator[Leaving]:
         for number, handler in handlers.items():  # a second request must not cut the answer to the first one short
             signal.signal(number, signal.SIG_IGN if leaving.asked_by else handler)
         os.write(waking, b"\0")
-        listener.join()
-        os.close(hearing)
-        os.close(waking)
+        listener.join(PATIENCE_SECONDS)
+        if not listener.is_alive():  # else it waits for a store beyond a cut cable, and may yet read
+            os.close(hearing)
+            os.close(waking)

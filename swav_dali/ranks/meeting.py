@@ -8,11 +8,13 @@ process says hello with a word of its own, and rank 0 answers each word with the
 
 from __future__ import annotations
 
+import os
 import secrets
 import time
 from collections.abc import Callable
 from datetime import timedelta
 
+import torch.distributed as dist
 from torch._C._distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 
@@ -33,7 +35,15 @@ def meet(address: str, *, rank: int, size: int, timeout: timedelta) -> Store:
     Raises:
         TrainingError: not all ranks came in time.
     """
-    store, _, _ = next(rendezvous(address, rank, size, timeout=timeout))
+    try:
+        store, _, _ = next(rendezvous(address, rank, size, timeout=timeout))
+    except dist.DistError as error:
+        raise TrainingError(
+            "the ranks cannot meet",
+            where=os.environ.get("MASTER_ADDR", "") if address == "env://" else address,
+            found=str(error).splitlines()[0],
+            fix="is that machine up, its name known here, and the port free and open?",
+        ) from error
     store.set_timeout(timeout)
     deadline = time.monotonic() + timeout.total_seconds()
     word = secrets.token_hex(8)

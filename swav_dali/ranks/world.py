@@ -87,26 +87,29 @@ class World:
 
 
 @contextmanager
-def process_group(world: World, timeout_seconds: float = 1800.0) -> Iterator[None]:
+def process_group(
+    world: World, timeout_seconds: float = 600.0, start_timeout_seconds: float = 1800.0
+) -> Iterator[None]:
     """The ranks' process group for the length of the block, NCCL on CUDA and gloo on CPUs; nothing on one rank.
 
     Args:
         world: this rank.
         timeout_seconds: how long a collective may wait for a rank that does not come.
+        start_timeout_seconds: how long the ranks may take to meet, and to answer each other's questions at the start.
     """
     if world.size == 1:
         yield
         return
     is_cuda = world.device.type == "cuda"
-    timeout = timedelta(seconds=timeout_seconds)
-    store = meet(world.rendezvous, rank=world.rank, size=world.size, timeout=timeout)
+    start_timeout = timedelta(seconds=start_timeout_seconds)
+    store = meet(world.rendezvous, rank=world.rank, size=world.size, timeout=start_timeout)
     with abort_together(world, store):
         dist.init_process_group(
             "nccl" if is_cuda else "gloo",
             store=store,
             rank=world.rank,
             world_size=world.size,
-            timeout=timeout,
+            timeout=timedelta(seconds=timeout_seconds),
             device_id=world.device if is_cuda else None,
         )
     try:

@@ -26,6 +26,8 @@ from swav_dali.method.sound import tensor_names
 from swav_dali.ranks.abort import abort_together
 from swav_dali.ranks.bus_error import bus_errors_named
 from swav_dali.ranks.device import prepare_device
+from swav_dali.ranks.flight import make_room, record_collectives
+from swav_dali.ranks.interface import check_interface
 from swav_dali.ranks.leaving import Leaving, leave_together
 from swav_dali.ranks.world import World, process_group
 from swav_dali.run.checkpoint import load_parts, rank_file
@@ -65,13 +67,18 @@ def train(config: RunConfig, *, given: Collection[str] = (), notes: Sequence[str
     world = World.detect(config.device)
     config = resolve(config, world)
     with ExitStack() as stack:
-        stack.enter_context(process_group(world))
+        check_interface(world)
+        if world.size > 1:
+            record_collectives(config.folder / "flight", entries=config.ranks.flight_recorder)
+        stack.enter_context(process_group(world, config.ranks.timeout_seconds, config.ranks.start_timeout_seconds))
         stack.enter_context(abort_together(world))
         stack.enter_context(bus_errors_named())
         leaving = stack.enter_context(leave_together(world))
         prepare_device(world.device, deterministic=config.deterministic)
         if world.is_main:
             stack.enter_context(hold_run(config.folder))
+            if world.size > 1 and world.device.type == "cuda":
+                make_room()
         start, config = find_start(config, world, given)
         start.notes.extend(notes)
         run = _open_run(config, world, start, given, leaving, stack)

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
 import socket
-import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import training
+from hosts import CABLE, Unavailable, two_hosts
 
 from tests.drill.hooks import at_step, die
 from tests.drill.kinds import kind
@@ -25,18 +23,22 @@ _KEY = "0123456789abcdef" * 2 + "01234567"
 @kind("cable between two hosts cut for seconds and plugged in again", 8, ranks=(2,))
 def cable_cut(trial: Trial) -> Verdict:
     begin, length = trial.dice.randint(1, TOTAL - 2), trial.dice.choice((0.5, 1, 2, 4, 8))
-    with _two_hosts() as hosts:
+    with contextlib.ExitStack() as stack:
+        try:
+            hosts = stack.enter_context(two_hosts())
+        except Unavailable as reason:
+            raise Skipped(str(reason)) from reason
         since: list[float] = []
 
         def watch(running: Running) -> None:
             if not since and running.step() >= begin:
-                _ip("-n", hosts[0], "link", "set", "cable", "down")
+                hosts.cut()
                 since.append(time.monotonic())
             elif len(since) == 1 and time.monotonic() - since[0] > length:
-                _ip("-n", hosts[0], "link", "set", "cable", "up")
+                hosts.join()
                 since.append(0)
 
-        ended = trial.go(watch=watch, namespaces=hosts, hooks=[_use_cable])
+        ended = trial.go(watch=watch, namespaces=hosts.namespaces, hooks=[_use_cable])
     if not ended.is_good:
         raise Wrong(f"a cut of {length} s at step {begin}: codes {ended.codes}")
     return trial.compare()
@@ -94,30 +96,4 @@ def _refuse_key(trial: Trial) -> None:
 
 
 def _use_cable(_: Place) -> None:
-    os.environ["GLOO_SOCKET_IFNAME"] = "cable"
-
-
-@contextlib.contextmanager
-def _two_hosts() -> Iterator[list[str]]:
-    """Two network namespaces with a cable between them, 10.77.0.1 and 10.77.0.2."""
-    if os.geteuid() != 0 or shutil.which("ip") is None:
-        raise Skipped("two hosts on one machine need root and iproute2")
-    hosts = [f"drill-{os.getpid()}-{side}" for side in "ab"]
-    try:
-        for host in hosts:
-            _ip("netns", "add", host)
-        _ip("link", "add", "cable", "netns", hosts[0], "type", "veth", "peer", "name", "cable", "netns", hosts[1])
-        for number, host in enumerate(hosts, 1):
-            _ip("-n", host, "address", "add", f"10.77.0.{number}/24", "dev", "cable")
-            _ip("-n", host, "link", "set", "cable", "up")
-            _ip("-n", host, "link", "set", "lo", "up")
-        yield hosts
-    except subprocess.CalledProcessError as error:
-        raise Skipped(f"network namespaces: {error.stderr.decode().strip()}") from error
-    finally:
-        for host in hosts:
-            subprocess.run(["ip", "netns", "delete", host], capture_output=True, check=False)
-
-
-def _ip(*words: str) -> None:
-    subprocess.run(["ip", *words], check=True, capture_output=True)
+    os.environ["GLOO_SOCKET_IFNAME"] = CABLE

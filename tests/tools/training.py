@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -82,6 +83,12 @@ def run(arguments: list[str], *, timeout: float = 180) -> subprocess.CompletedPr
 def records(folder: Path) -> list[dict[str, Any]]:
     """The records of a run's metrics.jsonl."""
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def kill(pid: int) -> None:
+    """kill -9, if it is still there."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
 
 
 def descendants(pid: int) -> list[int]:

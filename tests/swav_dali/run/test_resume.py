@@ -7,13 +7,10 @@ import signal
 import subprocess
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
-import torch
 import training
-
-from swav_dali.run.checkpoint import find_checkpoints, load_meta, load_parts
+from same_bits import assert_same_run, last_step
 
 EPOCHS = "3"
 SETTINGS = {"optim__epochs": EPOCHS, "checkpoint__every_steps": "3", "checkpoint__every_epochs": "2"}
@@ -37,44 +34,6 @@ def start_and_kill(arguments: list[str], folder: Path, step: int) -> None:
     assert last_step(folder) >= step, "the run ended before it could be killed"
 
 
-def last_step(folder: Path) -> int:
-    try:
-        return max((record["step"] for record in training.records(folder)), default=-1)
-    except (FileNotFoundError, ValueError):
-        return -1
-
-
-def trajectory(folder: Path) -> list[tuple[Any, ...]]:
-    return [
-        tuple(record.get(key) for key in ("step", "loss", "lr", "knn_top1", "code_entropy", "queue_in_use"))
-        for record in training.records(folder)
-    ]
-
-
-def final_parts(folder: Path) -> dict[str, Any]:
-    """Everything in the last checkpoint, but for the seconds it took to get there."""
-    newest = find_checkpoints(folder / "checkpoints")[-1]
-    parts = {name: load_parts(newest, name) for name in load_meta(newest).files}
-    parts["shared.pt"]["clock"].pop("seconds")
-    return parts
-
-
-def assert_same_bits(ours: Any, theirs: Any, where: str = "") -> None:
-    assert type(ours) is type(theirs), where
-    if isinstance(ours, dict):
-        assert ours.keys() == theirs.keys(), where
-        for key in ours:
-            assert_same_bits(ours[key], theirs[key], f"{where}/{key}")
-    elif isinstance(ours, list | tuple):
-        assert len(ours) == len(theirs), where
-        for index, pair in enumerate(zip(ours, theirs, strict=True)):
-            assert_same_bits(*pair, f"{where}/{index}")
-    elif isinstance(ours, torch.Tensor):
-        assert torch.equal(ours, theirs), where
-    else:
-        assert ours == theirs, where
-
-
 @pytest.mark.parametrize("ranks", [1, 2])
 def test_a_killed_run_continues_with_the_same_bits(tiny_data: Path, tmp_path: Path, ranks: int) -> None:
     batch = str(4 // ranks)
@@ -87,8 +46,7 @@ def test_a_killed_run_continues_with_the_same_bits(tiny_data: Path, tmp_path: Pa
     resumed = training.run(broken)
     assert resumed.returncode == 0, resumed.stderr
     assert "resumed" in resumed.stdout
-    assert trajectory(tmp_path / "broken") == trajectory(tmp_path / "whole")
-    assert_same_bits(final_parts(tmp_path / "broken"), final_parts(tmp_path / "whole"))
+    assert_same_run(tmp_path / "broken", tmp_path / "whole")
 
 
 def test_another_number_of_ranks_restarts_the_epoch_and_says_so(tiny_data: Path, tmp_path: Path) -> None:
