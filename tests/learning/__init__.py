@@ -1,0 +1,1 @@
+"""What recipes learn, over several seeds: `python -m tests.learning ROW` trains, evaluates, writes docs/learning.md."""
