@@ -39,7 +39,7 @@ def _demo() -> RunConfig:
         ),
         model=ModelConfig(arch="tiny", hidden_dim=256, embedding_dim=64, num_prototypes=32),
         swav=SwavConfig(epsilon=0.02, freeze_prototypes_steps=50),
-        optim=OptimConfig(epochs=14, base_lr=1.5, final_lr=0.01, warmup_epochs=1, start_lr=0.3),
+        optim=OptimConfig(optimizer="adamw", epochs=28, base_lr=3e-3, final_lr=1e-5, warmup_epochs=1, start_lr=3e-4),
         checkpoint=CheckpointConfig(keep=2, keep_every_epochs=0),
         log=LogConfig(every_steps=8),
         knn=KnnConfig(every_epochs=4, resize=72, size=64, batch_size=128),
@@ -61,7 +61,7 @@ def _small() -> RunConfig:
         ),
         model=replace(demo.model, num_prototypes=64),
         swav=replace(demo.swav, freeze_prototypes_steps=100),
-        optim=replace(demo.optim, epochs=80, warmup_epochs=3),
+        optim=replace(demo.optim, epochs=30),
         log=LogConfig(every_steps=20),
         knn=replace(demo.knn, every_epochs=5),
     )

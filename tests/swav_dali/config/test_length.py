@@ -11,7 +11,8 @@ from swav_dali.config.presets import load_preset
 from swav_dali.config.saved import flatten
 from swav_dali.config.sections import RunConfig
 
-SMALL = load_preset("small")
+_PRESET = load_preset("small")
+SMALL = replace(_PRESET, optim=replace(_PRESET.optim, epochs=80, warmup_epochs=3))
 FROZEN = "swav.freeze_prototypes_steps"
 
 

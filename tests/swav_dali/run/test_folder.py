@@ -123,5 +123,5 @@ def test_what_a_probe_and_an_evaluation_found_at_one_step_stay_both(tmp_path: Pa
 
 def test_the_way_on_after_lost_weights_is_a_command_that_begins_with_the_newest_checkpoint(tmp_path: Path) -> None:
     config = replace(load_preset("demo"), runs_dir=tmp_path)
-    assert "--name demo-2 --optim.base-lr 0.75" in way_on(config)
+    assert "--name demo-2 --optim.base-lr 0.0015" in way_on(config)
     assert "--init" not in way_on(config)
