@@ -24,7 +24,7 @@ class Setting:
     Attributes:
         batch: images of a step, over all ranks.
         images: pictures of the training set.
-        epochs: length of the training.
+        epochs: length of the training, in passes over the pictures.
         classes: kinds of things on the pictures, as far as anyone knows; None for unknown.
         prototypes: as chosen, for the queue.
         optimizer: as chosen, for the rates.
@@ -32,7 +32,7 @@ class Setting:
 
     batch: int
     images: int
-    epochs: int
+    epochs: float
     classes: int | None = None
     prototypes: int = _PROTOTYPES
     optimizer: str = "larc"

@@ -16,6 +16,7 @@ from swav_dali.run.memory import Footprint, footprint
 
 _GB = 1e9
 _COLUMN = 17
+_IN_EPOCHS = ("optim.warmup_epochs", "swav.queue_start_epoch")
 
 
 def forecast(config: RunConfig, asked: Asked, *, given: Collection[str] = ()) -> str:
@@ -31,22 +32,21 @@ def forecast(config: RunConfig, asked: Asked, *, given: Collection[str] = ()) ->
         ConfigError: a network or a queue that cannot be made.
     """
     batch = config.data.batch_size * asked.num_ranks
-    steps = steps_per_epoch(num_samples=asked.images, world_size=asked.num_ranks, batch_size=config.data.batch_size)
+    a_pass = steps_per_epoch(num_samples=asked.images, world_size=asked.num_ranks, batch_size=config.data.batch_size)
+    steps = config.optim.steps_per_epoch or a_pass
     config = follow_steps(config, steps * config.optim.epochs, given)
     is_half = config.precision != "float32" and config.device != "cpu"
     memory = footprint(config, num_ranks=asked.num_ranks, dtype=torch.bfloat16 if is_half else None)
     lines = [
         f"{config.name}: {asked.images} images ({asked.pictures}), {asked.num_ranks} rank(s) x "
         f"{config.data.batch_size} = {batch} images a step",
-        _row(
-            "steps", f"{steps} an epoch, {steps * config.optim.epochs} in all" + _left_out(asked.images - steps * batch)
-        ),
+        _row("steps", f"{steps} an epoch, {steps * config.optim.epochs} in all{_pass(asked.images, batch, steps)}"),
         _row("time", _time(steps * batch, config.optim.epochs, asked.images_per_second)),
         _row("memory", _memory(memory, config, is_half=is_half)),
         _row("", "an estimate: workspaces of libraries, fragmentation and the loader's buffers come on top"),
         _row("disk", _disk(memory, config, asked.num_ranks)),
         "",
-        *_beside_the_rules(config, asked, batch),
+        *_beside_the_rules(config, asked, batch, passes=steps / a_pass),
         "",
         *_warnings(config, asked, steps),
     ]
@@ -57,8 +57,12 @@ def _row(name: str, text: str) -> str:
     return f"  {name:<{_COLUMN}}{text}"
 
 
-def _left_out(images: int) -> str:
-    return f"; {images} images are left out of every epoch" if images else ""
+def _pass(images: int, batch: int, steps: int) -> str:
+    """What a pass over the pictures has to do with an epoch of so many steps."""
+    left_out = f"{images % batch} images are left out of every"
+    if images // batch != steps:
+        return f"; {steps * batch / images:.3g} passes over the pictures an epoch, {left_out} pass"
+    return f"; {left_out} epoch" if images % batch else ""
 
 
 def _time(images: int, epochs: int, speed: float | None) -> str:
@@ -87,11 +91,12 @@ def _disk(memory: Footprint, config: RunConfig, num_ranks: int) -> str:
     return f"{checkpoint / _GB:.2f} GB a checkpoint, at most {kept} of them kept: {checkpoint * kept / _GB:.1f} GB"
 
 
-def _beside_the_rules(config: RunConfig, asked: Asked, batch: int) -> Iterator[str]:
+def _beside_the_rules(config: RunConfig, asked: Asked, batch: int, *, passes: float) -> Iterator[str]:
+    """The rules count in passes over the pictures, of which an epoch has `passes`."""
     setting = Setting(
         batch=batch,
         images=asked.images,
-        epochs=config.optim.epochs,
+        epochs=config.optim.epochs * passes,
         classes=asked.classes,
         prototypes=config.model.num_prototypes,
         optimizer=config.optim.optimizer,
@@ -99,7 +104,7 @@ def _beside_the_rules(config: RunConfig, asked: Asked, batch: int) -> Iterator[s
     chosen = flatten(config)
     yield f"  {'':<32}{'chosen':>10}{'by rule':>10}  the rule"
     for rule in RULES:
-        value = rule.value(setting)
+        value = rule.value(setting) / (passes if rule.key in _IN_EPOCHS else 1)
         yield f"  {flag(rule.key):<32}{chosen[rule.key]:>10.4g}{value:>10.4g}  {rule.why}"
 
 

@@ -8,6 +8,7 @@ from pipelines.batch import Loader
 from pipelines.config import resolve_crops_by
 from pipelines.loader import open_loader
 from pipelines.synthetic import SyntheticLoader
+from pipelines.virtual import VirtualEpochs
 from shards.tars.shardset import ShardSet, load_shard_set
 from swav_dali.config.sections import RunConfig, SwavConfig
 from swav_dali.method.optimizers import make_optimizer
@@ -45,7 +46,12 @@ def check_shards(config: RunConfig, shards: ShardSet | None, world: World) -> Sh
 
 
 def open_data(config: RunConfig, shards: ShardSet | None, world: World) -> Loader:
-    """The training loader of this rank: of `shards`, or of made-up images."""
+    """The training loader of this rank, of `shards` or of made-up images; epochs are passes, or counted in steps."""
+    passes, steps = _open_passes(config, shards, world), config.optim.steps_per_epoch
+    return VirtualEpochs(passes, steps=steps) if steps else passes
+
+
+def _open_passes(config: RunConfig, shards: ShardSet | None, world: World) -> Loader:
     data = config.data
     if shards is None:
         return SyntheticLoader(

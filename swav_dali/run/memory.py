@@ -16,6 +16,7 @@ from swav_dali.config.sections import RunConfig
 from swav_dali.method.forward import forward_loss
 from swav_dali.method.queue import FeatureQueue
 from swav_dali.model.net import SwavNet, made_net
+from swav_dali.model.recompute import recompute_blocks
 
 _FEW, _MORE = 2, 4
 """Images of the two counts; what a step keeps grows with its images in a straight line."""
@@ -62,6 +63,8 @@ def footprint(config: RunConfig, *, num_ranks: int, dtype: torch.dtype | None) -
     made = made_net(config.model) if asks_its_numbers else None
     with FakeTensorMode(allow_non_fake_inputs=True):
         net = made_net(config.model) if made is None else made
+        if config.model.recompute:
+            recompute_blocks(net.trunk)
         few, more = (_kept(net, config, images, dtype) for images in (_FEW, _MORE))
         parameters = sum(parameter.numel() for parameter in net.parameters())
         weights = sum(_bytes(tensor) for tensor in (*net.parameters(), *net.buffers()))

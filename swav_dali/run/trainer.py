@@ -224,10 +224,13 @@ def _headline(run: Run, shards: ShardSet | None) -> str:
         f"{data.synthetic_images} synthetic images" if shards is None else f"{shards.num_samples} images, {data.train}"
     )
     crops = "+".join(f"{group.num}x{group.size}" for group in data.crops)
+    images = data.synthetic_images if shards is None else shards.num_samples
+    a_pass = images // (data.batch_size * world.size)
+    in_passes = f" (a pass has {a_pass})" if run.config.optim.steps_per_epoch else ""
     parameters = sum(parameter.numel() for parameter in run.parts.model.parameters())
     precision = "float32 without TF32" if run.parts.autocast_dtype is None else f"{run.config.precision} autocast"
     return (
         f"run {run.config.folder}: {source}; crops {crops} by {data.crops_by}; {run.config.model.arch} "
         f"{parameters / 1e6:.1f} M parameters, {precision}; {world.size} rank(s) on {world.device.type} x "
-        f"{data.batch_size} images, {run.plan.steps_per_epoch} steps an epoch, {run.plan.epochs} epochs"
+        f"{data.batch_size} images, {run.plan.steps_per_epoch} steps an epoch{in_passes}, {run.plan.epochs} epochs"
     )

@@ -6,28 +6,10 @@ import pickle
 from typing import Any
 
 import pytest
-import torch
+from batches import bits, equal
 
 from pipelines.config import Augmentation, CropGroup
 from pipelines.errors import LoaderStateError
-from pipelines.loader import DaliLoader
-
-
-def bits(loader: DaliLoader, count: int) -> list[list[torch.Tensor]]:
-    """The next `count` batches over as many epochs as it takes."""
-    found: list[list[torch.Tensor]] = []
-    while len(found) < count:
-        for batch in loader:
-            found.append([*batch.groups, batch.labels, batch.sample_ids])
-            if len(found) == count:
-                break
-    return found
-
-
-def equal(ours: list[list[torch.Tensor]], theirs: list[list[torch.Tensor]]) -> bool:
-    return all(
-        torch.equal(one, other) for a, b in zip(ours, theirs, strict=True) for one, other in zip(a, b, strict=True)
-    )
 
 
 @pytest.mark.parametrize("crops_by", ["cpu", "dali"])

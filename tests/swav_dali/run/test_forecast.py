@@ -95,6 +95,19 @@ def test_a_plan_warns_of_the_reference_s_own_default_and_shows_what_the_rule_wou
     assert "warning: the learning rate is" in page
 
 
+def test_epochs_counted_in_steps_are_told_in_passes() -> None:
+    config = small(optim__epochs=100, optim__steps_per_epoch=2000, optim__warmup_epochs=1, data__batch_size=128)
+    page = forecast(config, asked(images=4 * 128 * 40_000, num_ranks=4))
+    assert "2000 an epoch, 200000 in all; 0.05 passes over the pictures an epoch, 0 images are left out" in page
+    (warmup,) = (line.split() for line in page.splitlines() if "--optim.warmup-epochs" in line)
+    assert float(warmup[2]) == 50  # half of the run's 5 passes, 20 epochs each
+
+
+def test_recomputed_blocks_keep_less() -> None:
+    config = small(model__recompute=True)
+    assert footprint(config, num_ranks=1, dtype=None).kept < footprint(small(), num_ranks=1, dtype=None).kept
+
+
 def test_a_set_below_one_batch_and_a_queue_below_one_are_mistakes() -> None:
     with pytest.raises(PipelineError, match="smaller than one global batch"):
         forecast(small(), asked(images=20))

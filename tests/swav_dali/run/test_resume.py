@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import time
@@ -47,6 +48,41 @@ def test_a_killed_run_continues_with_the_same_bits(tiny_data: Path, tmp_path: Pa
     assert resumed.returncode == 0, resumed.stderr
     assert "resumed" in resumed.stdout
     assert_same_run(tmp_path / "broken", tmp_path / "whole")
+
+
+VIRTUAL = {**SETTINGS, "optim__epochs": "8", "optim__steps_per_epoch": "4"}
+"""Passes of 10 steps, epochs of 4: some checkpoints lie inside an epoch, some at its end, one where a pass ends."""
+
+
+@pytest.mark.parametrize("ranks", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_a_killed_run_of_counted_epochs_continues_with_the_same_bits(
+    tiny_data: Path, tmp_path: Path, ranks: int
+) -> None:
+    settings = {**VIRTUAL, "data__batch_size": str(4 // ranks)}
+    whole, broken = (
+        training.command(tiny_data, tmp_path, name, ranks=ranks, **settings) for name in ("whole", "broken")
+    )
+    done = training.run(whole)
+    assert done.returncode == 0, done.stderr
+    assert "4 steps an epoch (a pass has 10), 8 epochs" in done.stdout
+    start_and_kill(broken, tmp_path / "broken", 13)
+    resumed = training.run(broken)
+    assert resumed.returncode == 0, resumed.stderr
+    assert "resumed" in resumed.stdout
+    assert trajectory(tmp_path / "broken") == trajectory(tmp_path / "whole")
+    assert_same_bits(final_parts(tmp_path / "broken"), final_parts(tmp_path / "whole"))
+
+
+@pytest.mark.slow
+def test_another_number_of_ranks_costs_a_counted_epoch_and_not_a_pass(tiny_data: Path, tmp_path: Path) -> None:
+    settings = {**VIRTUAL, "checkpoint__every_epochs": "1"}
+    start_and_kill(training.command(tiny_data, tmp_path, "grown", **settings), tmp_path / "grown", 18)
+    done = training.run(training.command(tiny_data, tmp_path, "grown", ranks=2, data__batch_size="2", **settings))
+    assert done.returncode == 0, done.stderr
+    (said,) = (line for line in done.stdout.splitlines() if "on 2 ranks instead of 1" in line)
+    assert int(re.search(r"epoch (\d+) starts again", said)[1]) >= 5  # type: ignore[index]
+    steps = [record["step"] for record in training.records(tmp_path / "grown") if "loss" in record]
+    assert steps == list(range(1, 8 * 4 + 1))
 
 
 def test_another_number_of_ranks_restarts_the_epoch_and_says_so(tiny_data: Path, tmp_path: Path) -> None:
