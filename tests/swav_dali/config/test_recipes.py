@@ -132,7 +132,8 @@ def test_the_list_names_every_recipe_with_its_accuracy_and_source() -> None:
 
 
 def test_the_table_of_the_documents_is_what_the_code_says() -> None:
-    assert markdown_table() in DOCS.read_text(encoding="utf-8")
+    how = "put swav_dali.config.recipe_lists.markdown_table() in the place of the table"
+    assert markdown_table() in DOCS.read_text(encoding="utf-8"), how
 
 
 def _value(section: Any, key: str) -> Any:

@@ -114,5 +114,5 @@ def test_what_others_saw_fail_is_a_warning(
 
 def test_a_rate_that_only_small_networks_bear_is_not_held_against_them() -> None:
     demo = load_preset("demo")
-    high = replace(demo, optim=replace(demo.optim, base_lr=20.0))
+    high = replace(demo, optim=replace(demo.optim, optimizer="larc", base_lr=20.0))
     assert warnings_on_choices(high, images=3000, num_ranks=1) == []

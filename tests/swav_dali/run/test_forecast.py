@@ -22,7 +22,13 @@ from swav_dali.model.net import made_net
 from swav_dali.run.forecast import forecast
 from swav_dali.run.memory import footprint
 
-TINY = {"data.batch_size": 6, "model.arch": "tiny", "model.hidden_dim": 16, "model.num_prototypes": 12}
+TINY = {
+    "data.batch_size": 6,
+    "model.arch": "tiny",
+    "model.hidden_dim": 16,
+    "model.num_prototypes": 12,
+    "optim.optimizer": "larc",
+}
 
 
 def asked(**changes: object) -> Asked:
