@@ -157,3 +157,41 @@ def test_the_thread_that_looks_for_it_ends_with_the_block(tmp_path: Path, monkey
         pass
     (tmp_path / "rank-0").write_bytes(b"x")
     time.sleep(1.5)  # or this process would end
+
+
+GIVEN_UP = """
+import sys
+from datetime import timedelta
+from pathlib import Path
+import torch, torch.distributed as dist
+from shards.errors import run_command
+from swav_dali.ranks import flight
+from swav_dali.ranks.abort import abort_together
+from swav_dali.ranks.world import World
+device = torch.device("cuda", 0)
+flight.record_collectives(Path(sys.argv[1]) / "flight", entries=2000)
+flight.make_room()
+torch.cuda.set_device(device)
+dist.init_process_group(
+    "nccl", store=dist.HashStore(), rank=0, world_size=1, timeout=timedelta(seconds=5), device_id=device
+)
+def main():
+    with abort_together(World(rank=0, size=2, local_rank=0, device=device), dist.HashStore()):
+        numbers = torch.ones(7, device=device)
+        dist.all_reduce(numbers)
+        torch.cuda.synchronize()
+        torch.cuda._sleep(120_000_000_000)  # cycles, a minute or so: the next one stays behind it
+        dist.all_reduce(numbers)
+        torch.cuda.synchronize()
+sys.exit(run_command(main))
+"""
+
+
+@pytest.mark.gpu
+def test_a_collective_that_nccl_gives_up_leaves_a_record_and_one_line(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", GIVEN_UP, str(tmp_path)]
+    done = subprocess.run(command, cwd=training.ROOT, capture_output=True, text=True, timeout=180, check=False)
+    record = tmp_path / "flight" / "rank-0"
+    assert record.stat().st_size > 0
+    assert done.returncode == 2, done.stderr[-3000:]
+    assert f"this rank's last collectives are in {record}; " in done.stderr
