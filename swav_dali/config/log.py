@@ -20,6 +20,8 @@ class LogConfig:
     """Progress bar on a terminal, plain lines elsewhere."""
     headspace: bool = True
     """Measure at the start, in a few seconds, what the model does when data costs nothing."""
+    trace: bool = False
+    """When a verdict is told for the first time, keep a profiler trace of the next 20 steps in traces/."""
     report_minutes: float = 5.0
     """Minutes between drawings of report.html, by a process of their own; 0 is off."""
     wandb: WandbMode = "auto"

@@ -16,10 +16,11 @@ from torch.nn.parallel import DistributedDataParallel
 
 from swav_dali.config.sections import SwavConfig
 from swav_dali.method.codes import assign_codes
-from swav_dali.method.forward import Forward, Timer, untimed
+from swav_dali.method.forward import Forward
 from swav_dali.method.loss import swapped_loss
 from swav_dali.method.sound import Undo, backward
 from swav_dali.model.net import SwavNet
+from swav_dali.ranks.timer import Timer, untimed
 
 
 def backward_in_parts(
@@ -52,7 +53,7 @@ def backward_in_parts(
     with timed("forward"), autocast:
         embeddings, scores = _look_ahead(model, pieces)
     with timed("codes"):
-        codes = assign_codes(scores, model.prototypes.weight.detach(), queued=queued, swav=swav)
+        codes = assign_codes(scores, model.prototypes.weight.detach(), queued=queued, swav=swav, timed=timed)
     losses = []
     with timed("backward"):
         for number, (piece, code) in enumerate(zip(pieces, codes.chunk(parts, dim=1), strict=True), start=1):
@@ -61,7 +62,7 @@ def backward_in_parts(
                 with autocast:
                     _, piece_scores = net(piece)
                 loss = swapped_loss(piece_scores, code, swav.assign_crops, swav.temperature) / parts
-                backward(loss, scale)
+                backward(loss, scale, timed)
             losses.append(loss.detach())
     return Forward(torch.stack(losses).sum(), embeddings, scores, codes)
 

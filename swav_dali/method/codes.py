@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from swav_dali.config.sections import SwavConfig
+from swav_dali.ranks.timer import Timer, untimed
 from swav_dali.ranks.world import sum_over_ranks
 
 FLOAT32_EPSILON = 0.03
@@ -60,7 +61,9 @@ def sinkhorn(scores: Tensor, epsilon: float, iterations: int) -> Tensor:
 
 
 @torch.no_grad()
-def assign_codes(scores: Tensor, prototypes: Tensor, *, queued: Tensor | None, swav: SwavConfig) -> Tensor:
+def assign_codes(
+    scores: Tensor, prototypes: Tensor, *, queued: Tensor | None, swav: SwavConfig, timed: Timer = untimed
+) -> Tensor:
     """Codes of the batch, (assigned, batch, prototypes), shared out over the batch and what is queued.
 
     Args:
@@ -69,12 +72,13 @@ def assign_codes(scores: Tensor, prototypes: Tensor, *, queued: Tensor | None, s
         queued: earlier embeddings of the assigned crops, (assigned, rows, dim), or None; scored here, by the current
             prototypes.
         swav: epsilon, iterations and the crops that get codes.
+        timed: of the all-reduces.
     """
     assigned = torch.stack([scores[crop] for crop in swav.assign_crops])
     kernels = [_kernel_of(assigned, swav.epsilon)]
     if queued is not None:
         kernels.append(_kernel_of_queue(queued, prototypes, swav.epsilon))
-    return _balanced(kernels, swav.sinkhorn_iterations).to(torch.promote_types(scores.dtype, torch.float32))
+    return _balanced(kernels, swav.sinkhorn_iterations, timed).to(torch.promote_types(scores.dtype, torch.float32))
 
 
 def _kernel_of(scores: Tensor, epsilon: float) -> _Kernel:
@@ -104,21 +108,21 @@ def _dtype(tensor: Tensor, epsilon: float) -> torch.dtype:
     return torch.float32 if epsilon >= FLOAT32_EPSILON and tensor.dtype != torch.float64 else torch.float64
 
 
-def _balanced(kernels: Sequence[_Kernel], iterations: int) -> Tensor:
+def _balanced(kernels: Sequence[_Kernel], iterations: int, timed: Timer = untimed) -> Tensor:
     """Codes of the first kernel's images after `iterations` rounds over the images of all kernels and all ranks."""
     images = [kernel.images for kernel in kernels]
     with torch.autocast(images[0].device.type, enabled=False):
-        shares = _shares(kernels, images)
+        shares = _shares(kernels, images, timed)
         for _ in range(iterations - 1):
             images = [torch.bmm(shares, kernel.values.mT).reciprocal_().squeeze(1) for kernel in kernels]
-            shares = _shares(kernels, images)
+            shares = _shares(kernels, images, timed)
     codes = kernels[0].values * shares
     return codes.div_(codes.sum(dim=2, keepdim=True))
 
 
-def _shares(kernels: Sequence[_Kernel], images: Sequence[Tensor]) -> Tensor:
+def _shares(kernels: Sequence[_Kernel], images: Sequence[Tensor], timed: Timer) -> Tensor:
     """The factor that gives every prototype the same mass, (assigned, 1, prototypes); of its scale nothing depends."""
     masses = [torch.bmm(factor.unsqueeze(1), kernel.values) for factor, kernel in zip(images, kernels, strict=True)]
-    mass = sum_over_ranks(torch.stack(masses).sum(0) if len(masses) > 1 else masses[0])
+    mass = sum_over_ranks(torch.stack(masses).sum(0) if len(masses) > 1 else masses[0], timed)
     share = mass / mass.mean(dim=2, keepdim=True)
     return share.clamp_min_(torch.finfo(share.dtype).tiny).reciprocal_()

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -12,14 +11,7 @@ from torch import Tensor, nn
 from swav_dali.config.sections import SwavConfig
 from swav_dali.method.codes import assign_codes
 from swav_dali.method.loss import swapped_loss
-
-Timer = Callable[[str], AbstractContextManager[None]]
-"""Times the work that is queued in its block under a name."""
-
-
-def untimed(name: str) -> AbstractContextManager[None]:
-    """The Timer that does nothing."""
-    return nullcontext()
+from swav_dali.ranks.timer import Timer, untimed
 
 
 class Forward(NamedTuple):
@@ -63,7 +55,7 @@ def forward_loss(
     with timed("forward"), torch.autocast(groups[0].device.type, dtype=autocast_dtype, enabled=is_half):
         embeddings, scores = net(groups)
     with timed("codes"):
-        codes = assign_codes(scores.detach(), prototypes.detach(), queued=queued, swav=swav)
+        codes = assign_codes(scores.detach(), prototypes.detach(), queued=queued, swav=swav, timed=timed)
     with timed("loss"):
         loss = swapped_loss(scores, codes, swav.assign_crops, swav.temperature)
     return Forward(loss, embeddings.detach(), scores.detach(), codes)

@@ -6,12 +6,17 @@ rank NaN, and the average over the ranks takes that to all of them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
+from functools import partial
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
+from torch.autograd import Variable
 
 from swav_dali.model.names import published_name
+from swav_dali.ranks.timer import COLLECTIVES, Timer, untimed
 
 SOUND = -1
 """The culprit of a step with nothing to complain of."""
@@ -20,9 +25,21 @@ OVERFLOW = -2
 _FORWARD = ("embeddings", "loss")
 
 
-def backward(loss: Tensor, scale: Tensor | None = None) -> None:
-    """Gradients of `loss`, times `scale` if there is one; all NaN where the loss is not finite."""
-    loss.backward(torch.where(loss.isfinite(), 1.0 if scale is None else scale, torch.nan).to(loss.dtype))
+def backward(loss: Tensor, scale: Tensor | None = None, timed: Timer = untimed) -> None:
+    """Gradients of `loss`, times `scale` if there is one; all NaN where the loss is not finite.
+
+    With several ranks what is left of their all-reduce once the last gradient is there is `timed`: the part that no
+    arithmetic hides.
+    """
+    with ExitStack() as waiting:
+        if dist.is_initialized():
+            _call_after_gradients(loss, partial(waiting.enter_context, timed(COLLECTIVES)))
+        loss.backward(torch.where(loss.isfinite(), 1.0 if scale is None else scale, torch.nan).to(loss.dtype))
+
+
+def _call_after_gradients(loss: Tensor, call: Callable[[], None]) -> None:
+    """Have autograd `call` at the end of the backward of `loss`, ahead of those who wait for the ranks there."""
+    loss.register_hook(lambda _: Variable._execution_engine.queue_callback(call))
 
 
 def culprit(embeddings: Tensor, loss: Tensor, gradient_norms: Tensor) -> Tensor:

@@ -15,12 +15,13 @@ from torch import Tensor, nn
 
 from swav_dali.config.sections import SwavConfig
 from swav_dali.method.accumulate import backward_in_parts
-from swav_dali.method.forward import Forward, Timer, forward_loss, untimed
+from swav_dali.method.forward import Forward, forward_loss
 from swav_dali.method.guarded import GuardedOptimizer
 from swav_dali.method.queue import FeatureQueue
 from swav_dali.method.scale import LossScale
 from swav_dali.method.sound import SOUND, Undo, backward, culprit
 from swav_dali.model.net import SwavNet
+from swav_dali.ranks.timer import Timer, untimed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +111,7 @@ def _backward_whole(
 ) -> Forward:
     forward = forward_loss(net, groups, prototypes, **shared)
     with shared["timed"]("backward"):
-        backward(forward.loss, scale)
+        backward(forward.loss, scale, shared["timed"])
     return forward
 
 

@@ -23,6 +23,7 @@ from torch import Tensor
 from swav_dali.errors import ConfigError, TrainingError
 from swav_dali.ranks.abort import abort_together
 from swav_dali.ranks.meeting import meet
+from swav_dali.ranks.timer import COLLECTIVES, Timer, untimed
 
 T = TypeVar("T")
 _POLL_SECONDS = 0.05
@@ -118,10 +119,11 @@ def process_group(
         dist.destroy_process_group()
 
 
-def sum_over_ranks(tensor: Tensor) -> Tensor:
-    """Sum `tensor` over the ranks, in place, with one all-reduce; returns it."""
+def sum_over_ranks(tensor: Tensor, timed: Timer = untimed) -> Tensor:
+    """Sum `tensor` over the ranks, in place, with one all-reduce, which is `timed`; returns it."""
     if dist.is_initialized():
-        dist.all_reduce(tensor)
+        with timed(COLLECTIVES):
+            dist.all_reduce(tensor)
     return tensor
 
 

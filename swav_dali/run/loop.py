@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import gc
 from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
 from typing import NoReturn
 
 import torch
-from torch.nn.parallel import DistributedDataParallel
 
 from pipelines.batch import MultiCropBatch
 from swav_dali.config.saved import flatten
@@ -19,7 +20,7 @@ from swav_dali.ranks.ddp import share_buffers
 from swav_dali.run.checkpoint import prune_checkpoints, save_checkpoint
 from swav_dali.run.parts import Run
 from swav_dali.run.random_state import RandomState
-from swav_dali.watch.headspace import measure_headspace
+from swav_dali.watch.headspace import cached, measure_headspace
 from swav_dali.watch.health import all_finite
 from swav_dali.watch.record import Local
 from swav_dali.watch.sinks.base import Event
@@ -49,7 +50,7 @@ def _train_epoch(run: Run) -> None:
     for batch in watch.waits(loader):
         if watch.wants_headspace:
             _measure_headspace(run, batch)
-        result = _step(run, batch)
+        result = _watched_step(run, batch)
         run.clock.step += 1
         watch.step(result, images=loader.batch_size, replaced=batch.replaced, step=run.clock.step)
         run.services.refuse_changed_shards()
@@ -62,6 +63,17 @@ def _train_epoch(run: Run) -> None:
             _leave(run)
         if run.clock.step % _GC_STEPS == 0:
             gc.collect()
+
+
+def _watched_step(run: Run, batch: MultiCropBatch) -> StepResult:
+    """A step; one that ends in a record is also looked at for how far it moves the weights."""
+    updates, is_logged = run.services.watch.updates, run.plan.log_is_due(run.clock.step + 1)
+    if is_logged:
+        updates.before(run.parts.model.parameters())
+    result = _step(run, batch)
+    if is_logged:
+        updates.after(run.parts.model.parameters())
+    return result
 
 
 def _step(run: Run, batch: MultiCropBatch) -> StepResult:
@@ -83,22 +95,23 @@ def _step(run: Run, batch: MultiCropBatch) -> StepResult:
 
 
 def _measure_headspace(run: Run, batch: MultiCropBatch) -> None:
-    """Step on the batch that has just come, again and again, and put everything back as it was."""
+    """Step on copies of the batch that has just come, and put everything back as it was."""
     parts, watch, dtype = run.parts, run.services.watch, run.parts.autocast_dtype
 
     def forward() -> None:
         with torch.autocast(run.world.device.type, dtype=dtype, enabled=dtype is not None):  # pixels may have 16 bits
             parts.model([group[:_COUNTED_IMAGES] for group in batch.groups])
 
-    with watch.paused(), watch.spans.ignored():
+    with watch.paused():
         headspace = measure_headspace(
-            lambda: _step(run, batch),
+            partial(_step, run),
+            [replace(batch, groups=groups) for groups in cached(batch.groups)],
             forward=forward,
             images=run.services.loader.batch_size,
             forward_images=min(_COUNTED_IMAGES, run.services.loader.batch_size),
             world=run.world,
             changes={**parts.shared(), **parts.per_rank(), "random": RandomState(run.world.device)},
-            alone=parts.net.no_sync if isinstance(parts.net, DistributedDataParallel) else None,
+            spans=watch.spans,
         )
     watch.keep_headspace(headspace, run.clock.step)
 

@@ -1,17 +1,16 @@
-"""What this model does when data costs nothing: some steps on one batch that is there already.
+"""What this model does when data costs nothing: some steps on batches that are there already.
 
 Every later rate is a share of that figure. A measured step does everything a step does, so the caller hands over what
-would change, and it is put back with the same bits. Several ranks also measure steps whose gradients stay where they
-are: what they save is the time of the all-reduce.
+would change, and it is put back with the same bits.
 """
 
 from __future__ import annotations
 
+import itertools
 import time
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -19,13 +18,18 @@ from torch.utils._pytree import tree_map
 from torch.utils.flop_counter import FlopCounterMode
 
 from swav_dali.ranks.world import World, sum_over_ranks
+from swav_dali.watch.spans import Spans
 
 WARM_UP = 3
 STEPS = 20
+BATCHES = 10
+MOST_BYTES = 2**30
+"""Of all cached batches."""
 MOST_SECONDS = 5.0
 """A step of many seconds, on a CPU, is known after a few."""
 _FORWARD_AND_BACKWARD = 3
 """Backward is two multiplications for every one of forward."""
+Batch = TypeVar("Batch")
 
 
 class Restorable(Protocol):
@@ -43,45 +47,62 @@ class Headspace:
     Attributes:
         images_per_second: over all ranks.
         seconds_per_step: of the slowest rank.
-        reduce_share: share of such a step that goes into averaging the gradients over the ranks; 0 on one rank.
         flops_per_image: arithmetic of forward and backward.
+        parts: seconds per step of every part that was timed, on this rank.
     """
 
     images_per_second: float
     seconds_per_step: float
-    reduce_share: float = 0.0
     flops_per_image: float = float("nan")
+    parts: Mapping[str, float] = field(default_factory=dict)
+
+
+def cached(groups: Sequence[Tensor]) -> list[tuple[Tensor, ...]]:
+    """BATCHES copies of a batch, each with memory of its own, or as many as a small part of the memory holds.
+
+    One batch again and again would lie in caches that a real one never meets; what is in it costs nothing.
+    """
+    size = sum(group.nbytes for group in groups)
+    device = groups[0].device
+    room = MOST_BYTES
+    if device.type == "cuda":  # before the first step nobody knows what activations will take
+        room = min(room, torch.cuda.get_device_properties(device).total_memory // 64)
+    count = max(1, min(BATCHES, room // size))
+    return [tuple(groups), *(tuple(group.clone() for group in groups) for _ in range(count - 1))]
 
 
 def measure_headspace(
-    step: Callable[[], object],
+    step: Callable[[Batch], object],
+    batches: Sequence[Batch],
     *,
     forward: Callable[[], object],
     images: int,
     forward_images: int | None = None,
     world: World,
     changes: Mapping[str, Restorable],
-    alone: Callable[[], AbstractContextManager[None]] | None = None,
+    spans: Spans,
 ) -> Headspace:
-    """Time `step`, on every rank together, and leave `changes` as they were; collective.
+    """Time `step` over `batches`, on every rank together, and leave `changes` as they were; collective.
 
     Args:
         step: one whole training step on a batch that lies on the device.
-        forward: the network's part of it, without gradients and without its parallel wrapper.
-        images: images of that batch on this rank.
+        batches: such batches, taken in turns.
+        forward: the network's part of a step, without gradients and without its parallel wrapper.
+        images: images of a batch on this rank.
         forward_images: images that `forward` takes, None for all.
         world: this rank among those that measure.
         changes: the parts of the run that a step changes.
-        alone: a context in which the gradients are not averaged over the ranks, None on one rank.
+        spans: what times the parts of a step; what it holds of the run is left alone.
     """
     before = {name: _copied(part.state_dict()) for name, part in changes.items()}
-    seconds = _seconds_per_step(step, world, nullcontext)
-    without = seconds if alone is None else _seconds_per_step(step, world, alone)
+    with spans.apart():
+        seconds = _seconds_per_step(step, batches, world, spans)
+        parts = spans.read()
     flops = _forward_flops(forward) * _FORWARD_AND_BACKWARD / (forward_images or images)
     for name, part in changes.items():
         part.load_state_dict(before[name])
     slowest, total = _over_ranks(world, seconds, images)
-    return Headspace(total / slowest, slowest, max(0.0, 1 - without / seconds), flops)
+    return Headspace(total / slowest, slowest, flops, parts)
 
 
 def _forward_flops(forward: Callable[[], object]) -> int:
@@ -90,23 +111,36 @@ def _forward_flops(forward: Callable[[], object]) -> int:
     return int(counter.get_total_flops())
 
 
-def _seconds_per_step(
-    step: Callable[[], object], world: World, context: Callable[[], AbstractContextManager[None]]
-) -> float:
-    """Median of the last steps; all ranks do the same number, which the first step decides on."""
-    times: list[float] = []
-    count = 1
-    with context():
-        while len(times) < count:
-            began = time.perf_counter()
-            step()
-            if world.device.type == "cuda":
-                torch.cuda.synchronize(world.device)
-            times.append(time.perf_counter() - began)
-            if len(times) == 1:
-                count = _fitting(times[0], world)
-    timed = sorted(times[min(WARM_UP, count - 1) :])
+def _seconds_per_step(step: Callable[[Batch], object], batches: Sequence[Batch], world: World, spans: Spans) -> float:
+    """Of the steps after some to warm up; all ranks do the same number, which the first step decides on.
+
+    On a CPU the median. A CUDA device is waited for once, at the end: steps overlap with the launches of the next.
+    """
+    turns = itertools.cycle(batches)
+    warm = _timed(step, turns, 1, world, spans)
+    count = _fitting(warm[0], world)
+    _timed(step, turns, min(WARM_UP, count - 1) - 1, world, spans)
+    spans.read()
+    timed = sorted(_timed(step, turns, count - min(WARM_UP, count - 1), world, spans))
     return timed[len(timed) // 2]
+
+
+def _timed(
+    step: Callable[[Batch], object], turns: Iterator[Batch], count: int, world: World, spans: Spans
+) -> list[float]:
+    """Seconds of each of `count` steps; on a CUDA device their mean alone."""
+    is_cuda = world.device.type == "cuda"
+    times: list[float] = []
+    first = began = time.perf_counter()
+    for _ in range(count):
+        step(next(turns))
+        spans.end_step()
+        times.append(time.perf_counter() - began)
+        began = time.perf_counter()
+    if is_cuda and count:
+        torch.cuda.synchronize(world.device)
+        return [(time.perf_counter() - first) / count]
+    return times
 
 
 def _fitting(seconds: float, world: World) -> int:

@@ -1,16 +1,19 @@
 """What a rank takes of its machine since the last record: processor, memory, storage and, where NVML answers, the GPU.
 
 Linux tells all of it in /proc. The threads of the data pipeline are known by the names DALI gives them; what they run
-and what they wait for a core tells a pipeline that computes from one that waits for its storage.
+and what they wait for a core tells a pipeline that computes from one that waits for its storage. Waiting for a core
+is the machine's fault only as far as other processes hold the cores.
 """
 
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
@@ -32,6 +35,15 @@ _PEAK_TFLOPS = {
 """Dense bfloat16 arithmetic by the makers' data sheets, by a part of the device's name; the first that fits."""
 
 
+class _Thread(NamedTuple):
+    """Seconds it ran and waited for a core, since its start."""
+
+    id: int
+    name: str
+    ran: float
+    waited: float
+
+
 @dataclass(frozen=True, slots=True)
 class _Reading:
     """Counters that only grow; seconds, bytes."""
@@ -43,6 +55,8 @@ class _Reading:
     threads: int
     threads_ran: float
     threads_wanted: float
+    step_ran: float
+    step_waited: dict[int, float]
 
 
 class Machine:
@@ -51,11 +65,12 @@ class Machine:
     def __init__(self, device: torch.device, *, ranks_here: int = 1) -> None:
         """Count from now; `ranks_here` processes like this one share the machine."""
         self._device, self._ranks_here = device, ranks_here
+        self._loop = threading.get_native_id()
         self.restart()
 
     def restart(self) -> None:
         """Count from now."""
-        self._last, self._began = _read(), time.perf_counter()
+        self._last, self._began = _read(self._loop), time.perf_counter()
 
     def figures(self, *, images: int) -> Local:
         """What was taken since the last call, NaN where this machine does not tell.
@@ -70,11 +85,18 @@ class Machine:
         host = now.host_total - last.host_total
         host_share = (now.host_busy - last.host_busy) / host if host > 0 else _NAN
         cores = (now.process_seconds - last.process_seconds) / seconds
+        others = max(0.0, host_share - self._ranks_here * cores / _CORES)
+        beside = host_share - (now.step_ran - last.step_ran) / seconds / _CORES
+        theirs = min(1.0, others / beside) if beside > 0 else 0.0  # of the cores that a waiting thread waits for
+        waited = max((total - last.step_waited.get(id_, 0.0) for id_, total in now.step_waited.items()), default=0.0)
         return {
             "host_cpu_share": host_share,
-            "other_cpu_share": max(0.0, host_share - self._ranks_here * cores / _CORES),
+            "other_cpu_share": others,
+            "loop_crowded_share": min(1.0, waited / seconds) * theirs,
+            "pipeline_crowded_share": (1 - ran / wanted) * theirs if wanted > 0 else _NAN,
             "cpu_cores": cores,
             "rss_gib": _resident_bytes() / 2**30,
+            "host_memory_share": _memory_share(),
             "storage_mb_per_second": (now.stored_bytes - last.stored_bytes) / seconds / 1e6,
             "pipeline_busy_share": min(1.0, wanted / (seconds * now.threads)) if now.threads else _NAN,
             "pipeline_cpu_ms": 1000 * ran / images if now.threads else _NAN,
@@ -90,28 +112,32 @@ def peak_tflops(device: torch.device) -> float:
     return next((peak for part, peak in _PEAK_TFLOPS.items() if part in name), _NAN)
 
 
-def _read() -> _Reading:
+def _read(loop: int) -> _Reading:
+    """The counters; `loop` is the thread of the training loop."""
     busy, total = _host_ticks()
-    threads = list(_pipeline_threads())
+    threads = {thread.id: thread for thread in _threads()}
+    pipeline = [thread for thread in threads.values() if thread.name.startswith(_PIPELINE_THREADS)]
+    step = [thread for thread in threads.values() if loop in threads and thread.name == threads[loop].name]
     times = os.times()
     return _Reading(
-        process_seconds=times.user + times.system,
+        process_seconds=times.user + times.system + times.children_user + times.children_system,
         host_busy=busy,
         host_total=total,
         stored_bytes=_stored_bytes(),
-        threads=len(threads),
-        threads_ran=sum(ran for ran, _ in threads),
-        threads_wanted=sum(ran + waited for ran, waited in threads),
+        threads=len(pipeline),
+        threads_ran=sum(thread.ran for thread in pipeline),
+        threads_wanted=sum(thread.ran + thread.waited for thread in pipeline),
+        step_ran=threads[loop].ran if loop in threads else 0.0,
+        step_waited={thread.id: thread.waited for thread in step},
     )
 
 
-def _pipeline_threads() -> Iterator[tuple[float, float]]:
-    """Seconds that each of the pipeline's threads ran, and that it waited for a core."""
+def _threads() -> Iterator[_Thread]:
+    """This process's threads; those that share the arithmetic of the loop's are named after it."""
     for task in Path("/proc/self/task").iterdir():
         try:
-            if (task / "comm").read_text().startswith(_PIPELINE_THREADS):
-                ran, waited, _ = (task / "schedstat").read_text().split()
-                yield int(ran) / 1e9, int(waited) / 1e9
+            ran, waited, _ = (task / "schedstat").read_text().split()
+            yield _Thread(int(task.name), (task / "comm").read_text(), int(ran) / 1e9, int(waited) / 1e9)
         except OSError:  # the thread has ended since, or this kernel keeps no such figures
             continue
 
@@ -135,6 +161,12 @@ def _resident_bytes() -> float:
     return float(Path("/proc/self/statm").read_text().split()[1]) * _PAGE
 
 
+def _memory_share() -> float:
+    sizes = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
+    total, free = (float(sizes[name].split()[0]) for name in ("MemTotal", "MemAvailable"))
+    return 1 - free / total
+
+
 def _gpu(device: torch.device) -> Local:
     if device.type != "cuda":
         return {}
@@ -142,6 +174,7 @@ def _gpu(device: torch.device) -> Local:
     return {
         "peak_memory_gib": torch.cuda.max_memory_allocated(device) / 2**30,
         "device_memory_gib": (total - free) / 2**30,
+        "beside_torch_memory_gib": (total - free - torch.cuda.memory_reserved(device)) / 2**30,
         "allocator_retries": torch.cuda.memory_stats(device).get("num_alloc_retries", 0),
         **_nvml(device),
     }

@@ -124,6 +124,13 @@ FIGURES = (
     Figure("loss_ms", "ms", "Where the time goes", "spread", "per step: swapped loss"),
     Figure("backward_ms", "ms", "Where the time goes", "spread", "per step: backward with the gradients' all-reduce"),
     Figure("optimizer_ms", "ms", "Where the time goes", "spread", "per step: the update of the weights"),
+    Figure(
+        "collectives_ms",
+        "ms",
+        "Where the time goes",
+        "spread",
+        "of codes and backward, per step: waiting for other ranks and the network; the least is the network's",
+    ),
     Figure("log_ms", "ms", "Where the time goes", "spread", "per step: records like this one, spread over the window"),
     Figure("checkpoint_ms", "ms", "Where the time goes", "spread", "per step: checkpoints, spread over the window"),
     Figure(
@@ -132,6 +139,18 @@ FIGURES = (
         "Where the time goes",
         "same",
         "work of the other ranks by that of the slowest; 1 is even",
+    ),
+    *(
+        Figure(
+            f"{part}_straggler_score", "", "Where the time goes", "same", f"the same for {what}: others by the slowest"
+        )
+        for part, what in (
+            ("data", "getting a batch"),
+            ("forward", "the forward"),
+            ("loss", "the loss"),
+            ("backward", "the backward without the all-reduce"),
+            ("optimizer", "the update of the weights"),
+        )
     ),
     Figure("slowest_rank", "", "Where the time goes", "same", "the rank whose own work takes longest"),
     Figure(
@@ -142,6 +161,20 @@ FIGURES = (
         "time the pipeline's CPU threads work or want a core",
     ),
     Figure("pipeline_cpu_ms", "ms", "Where the time goes", "mean", "CPU time of those threads per image"),
+    Figure(
+        "loop_crowded_share",
+        "share",
+        "Where the time goes",
+        "spread",
+        "time the training thread wanted a core that a process of others held",
+    ),
+    Figure(
+        "pipeline_crowded_share",
+        "share",
+        "Where the time goes",
+        "spread",
+        "the same for the pipeline's threads, as a share of the time they work or want a core",
+    ),
     Figure("code_entropy", "nats", "Health", "same", "mean entropy of the codes; ln K means they say nothing"),
     Figure(
         "prototypes_used", "share", "Health", "same", "share of the prototypes that won an image since the last record"
@@ -152,19 +185,40 @@ FIGURES = (
     Figure("embedding_spread", "", "Health", "same", "1 is spread over the sphere, 0 is collapsed"),
     Figure("rankme", "", "Health", "same", "dimensions in use: exp of the entropy of the embeddings' singular values"),
     Figure("grad_norm", "", "Health", "same", "mean L2 norm of the gradient"),
+    Figure(
+        "update_ratio",
+        "",
+        "Health",
+        "same",
+        "length of the last step's change of all weights by the length of the weights",
+    ),
     Figure("queue_fill", "share", "Health", "same", "rows of the queue that hold an embedding"),
     Figure("queue_age_steps", "", "Health", "same", "steps since its oldest row"),
     Figure("peak_memory_gib", "GiB", "Machine", "max", "most that torch held on a CUDA device", best="max"),
     Figure("device_memory_gib", "GiB", "Machine", "max", "in use on a CUDA device, by torch, DALI and all", best="max"),
+    Figure(
+        "beside_torch_memory_gib",
+        "GiB",
+        "Machine",
+        "max",
+        "of that, not torch's: DALI, NCCL, the context, other programs",
+    ),
     Figure("allocator_retries", "", "Machine", "sum", "times torch's allocator had to free and try again"),
     Figure("gpu_utilization", "share", "Machine", "mean", "by NVML"),
     Figure("gpu_power_watts", "W", "Machine", "sum", "by NVML"),
-    Figure("host_cpu_share", "share", "Machine", "max", "of the machine, whoever uses it"),
+    Figure("host_cpu_share", "share", "Machine", "spread", "of a rank's machine, whoever uses it"),
     Figure("other_cpu_share", "share", "Machine", "max", "of the machine, used by processes that are not this run's"),
     Figure("cpu_cores", "", "Machine", "sum", "cores that the ranks used"),
     Figure("rss_gib", "GiB", "Machine", "sum", "memory of the ranks' processes", best="max"),
+    Figure("host_memory_share", "share", "Machine", "max", "of a machine's memory, whoever uses it"),
 )
-SPANS = tuple(figure.name for figure in FIGURES if figure.combine == "spread" and figure.unit == "ms")
+WITHIN_PARTS = ("collectives_ms",)
+"""Times that are within those of the parts."""
+PARTS = tuple(
+    figure.name
+    for figure in FIGURES
+    if figure.combine == "spread" and figure.unit == "ms" and figure.name not in WITHIN_PARTS
+)
 """The parts of a step; see swav_dali.watch.spans."""
 BY_NAME: Mapping[str, Figure] = {figure.name: figure for figure in FIGURES}
 BY_KEY: Mapping[str, Figure] = {key: figure for figure in FIGURES for key in figure.record_keys()}

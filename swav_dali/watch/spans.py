@@ -78,11 +78,12 @@ class Spans:
         return {name: seconds / count for name, seconds in totals.items()}
 
     @contextlib.contextmanager
-    def ignored(self) -> Iterator[None]:
-        """Leave out what is timed in the block, which ends no step."""
-        kept, self._current = self._current, _Step()
+    def apart(self) -> Iterator[None]:
+        """Steps of the block are their own: those before it and after it are read as if it were not there."""
+        kept = self._steps, self._current
+        self._steps, self._current = deque(), _Step()
         yield
-        self._current = kept
+        self._steps, self._current = kept
 
     def _add(self, step: _Step, totals: dict[str, float]) -> None:
         for name, seconds in step.seconds.items():

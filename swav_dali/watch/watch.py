@@ -15,14 +15,17 @@ from swav_dali.ranks.world import World
 from swav_dali.watch.gather import gather
 from swav_dali.watch.headspace import Headspace
 from swav_dali.watch.health import Health
+from swav_dali.watch.judge import Judge
 from swav_dali.watch.machine import Machine, peak_tflops
 from swav_dali.watch.meter import Meter, Window
-from swav_dali.watch.record import SPANS, Gathered, Local, combine
+from swav_dali.watch.record import PARTS, WITHIN_PARTS, Gathered, Local, combine
 from swav_dali.watch.sinks.base import Event, SinkGroup
 from swav_dali.watch.skipped import SOUND, SkippedSteps
 from swav_dali.watch.spans import Spans
+from swav_dali.watch.straggler import find_straggler, part_scores
 from swav_dali.watch.symptoms import Record, Symptoms
-from swav_dali.watch.verdict import find_straggler, judge
+from swav_dali.watch.trace import STEPS, Tracer
+from swav_dali.watch.updates import Updates
 
 REQUEST = "measure-headspace"
 """A file of this name in the run folder asks for the headspace to be measured again."""
@@ -76,6 +79,7 @@ class Watch:
         *,
         wants_headspace: bool,
         stops_on_collapse: bool,
+        traces: bool = False,
     ) -> None:
         """Watch this rank of `world`, whose run folder may hold requests; `skipped` judges steps without effect."""
         self._world, self._skipped, self._folder, self._per_image = world, skipped, folder, per_image
@@ -83,9 +87,10 @@ class Watch:
         self._symptoms, self._stops_on_collapse = Symptoms(), stops_on_collapse
         self.health = Health()
         self._machine = Machine(world.device, ranks_here=world.ranks_per_node)
-        self._is_first = True
-        self._bound = ""
-        self._decode_ms: float | None = None
+        self._judge = Judge(self._measure_decoding if world.is_main and per_image.decode_ms is not None else None)
+        self._tracer = Tracer(folder / "traces", is_on=traces, device=world.device)
+        self._is_first, self._step = True, 0
+        self.updates = Updates()
         self.headspace: Headspace | None = None
         self.wants_headspace = wants_headspace
         """Whether the next step is to be preceded by a measurement; the same on all ranks."""
@@ -124,6 +129,7 @@ class Watch:
         for name in replaced:
             self.event(Event("warning", step, f"cannot be decoded, another stands in: {name}"))
         self.spans.end_step()
+        self._trace(step)
 
     def close_window(self) -> Window:
         """End the time since the last record; its seconds are without pauses, which are in no rate."""
@@ -142,6 +148,7 @@ class Watch:
         """
         machine = self._machine.figures(images=window.images)
         local = {**figures, **window.figures, **self._rates(window), **self._times(window), **machine}
+        local |= self.updates.figures()
         gathered = self._gather(local, window)
         self._skipped.judge(
             total=round(gathered["steps_skipped"][0]),
@@ -153,8 +160,11 @@ class Watch:
         record = combine(gathered)
         self.sinks.record({**record, **self._compared(gathered)})
         self._tell_symptoms(record, step)
-        if not self._is_first:  # its first batch waited for the pipeline to start
-            self._judge(gathered, step)
+        has_traced = self._tracer.has_run()
+        if self._is_first or has_traced:  # the first batch waits for the pipeline to start
+            self._judge.forget()
+        else:
+            self._tell_verdict(gathered, window.steps, step)
         self._is_first = False
 
     def record(self, figures: Local) -> None:
@@ -189,7 +199,7 @@ class Watch:
                 f"{name}_share": min(1.0, seconds.get(span, 0.0) / window.seconds_per_step)
                 for name, span in (("data_wait", "data"), ("host_wait", "host_wait"))
             },
-            **{name: 1000 * seconds.get(name.removesuffix("_ms"), _NAN) for name in SPANS},
+            **{name: 1000 * seconds.get(name.removesuffix("_ms"), _NAN) for name in (*PARTS, *WITHIN_PARTS)},
         }
 
     def _gather(self, local: Local, window: Window) -> dict[str, Sequence[float]]:
@@ -215,6 +225,7 @@ class Watch:
         straggler = find_straggler(gathered)
         if straggler is not None:
             compared |= {"straggler_score": straggler.score, "slowest_rank": straggler.rank}
+            compared |= {f"{part}_straggler_score": score for part, score in part_scores(gathered).items()}
         return compared
 
     def _tell_symptoms(self, record: Record, step: int) -> None:
@@ -227,21 +238,30 @@ class Watch:
                     fix=f"start another run with {symptom.remedy}; an earlier checkpoint may be sound",
                 )
 
-    def _judge(self, gathered: Gathered, step: int) -> None:
-        if not self._world.is_main:
+    def _tell_verdict(self, gathered: Gathered, steps: int, step: int) -> None:
+        self._step = step
+        verdict = self._judge.see(gathered, steps, self.headspace)
+        if verdict is None:
             return
-        verdict = judge(gathered, self.headspace, self._decode_ms, standing=self._bound)
-        if verdict.is_cpu_bound_input and self._decode_ms is None and self._per_image.decode_ms is not None:
-            self._decode_ms = self._measure_decoding(self._per_image.decode_ms, step)
-            verdict = judge(gathered, self.headspace, self._decode_ms, standing=self._bound)
-        if verdict.bound != self._bound:
-            self._bound = verdict.bound
-            self.event(Event("verdict", step, str(verdict)))
+        self.event(Event("verdict", step, str(verdict)))
+        if self._tracer.wants(verdict.bound):
+            path = self._tracer.path(verdict.bound, step)
+            self.event(Event("trace", step, f"the next {STEPS} steps of rank {verdict.rank} are traced into {path}"))
+            if verdict.rank == self._world.rank:
+                self._tracer.begin(verdict.bound, step)
 
-    def _measure_decoding(self, measure: Callable[[], float], step: int) -> float:
+    def _trace(self, step: int) -> None:
+        if self._tracer.is_running:
+            with self.paused():
+                failure = self._tracer.step()
+            if failure is not None:
+                self.event(Event("warning", step, failure))
+
+    def _measure_decoding(self) -> float:
         """NaN, with a warning, where the pictures cannot be read: a figure is not worth a training."""
+        assert self._per_image.decode_ms is not None
         try:
-            return measure()
+            return self._per_image.decode_ms()
         except Exception as error:  # Pillow, index and tars have many
-            self.event(Event("warning", step, f"the price of decoding cannot be measured: {error}"))
+            self.event(Event("warning", self._step, f"the price of decoding cannot be measured: {error}"))
             return _NAN

@@ -11,7 +11,7 @@ import numpy as np
 from bokeh.models import HoverTool, Range1d
 from bokeh.plotting import figure
 
-from swav_dali.watch.record import BY_KEY, SPANS
+from swav_dali.watch.record import BY_KEY, PARTS
 from swav_dali.watch.report.runs import Array, Curve, RunData
 
 COLOURS = ("#1f77b4", "#e6842a", "#2ca02c", "#d4504f", "#9467bd", "#17a0ae", "#b07aa1", "#8c8c3c", "#7f7f7f")
@@ -75,7 +75,7 @@ def _lines(title: str, keys: tuple[str, ...], runs: Sequence[RunData]) -> figure
 
 def _step_time(run: RunData) -> figure:
     """The parts of a step on top of each other, up to its wall clock."""
-    parts = [name for name in SPANS if name in run.curves]
+    parts = [name for name in PARTS if name in run.curves]
     steps = run.curves[parts[0]].steps
     panel = _panel(f"Parts of a step: {plain(run.name)}", "ms")
     below = np.zeros(len(steps))

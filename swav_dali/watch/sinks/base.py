@@ -30,6 +30,7 @@ class Event:
         "checkpoint",
         "headspace",
         "verdict",
+        "trace",
         "health",
         "pictures",
         "evaluation",

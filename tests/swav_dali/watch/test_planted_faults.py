@@ -54,10 +54,11 @@ class Done:
 
 
 def _made_up_machine(busy: float) -> None:
-    def threads() -> Iterator[tuple[float, float]]:
-        yield 0.3 * time.perf_counter(), busy * time.perf_counter()
+    def threads() -> Iterator[Any]:
+        now = time.perf_counter()
+        yield machine._Thread(1, "[DALI][TP0]", busy * now, 0.0)
 
-    machine._pipeline_threads = threads
+    machine._threads = threads
     machine._host_ticks = lambda: (50 * time.perf_counter(), 100 * time.perf_counter())
 
 

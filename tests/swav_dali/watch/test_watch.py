@@ -112,7 +112,8 @@ def test_a_record_has_its_rates_and_its_share_of_the_headspace(tmp_path: Path) -
     assert [event.kind for event in memory.events] == ["headspace"]
 
 
-def test_a_verdict_is_told_from_the_second_record_on_and_once(tmp_path: Path) -> None:
+def test_a_verdict_is_told_from_the_second_record_on_and_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("swav_dali.watch.judge.LEAST_SECONDS", 0.0)
     watched, memory = watch(tmp_path)
     for step in range(1, 5):
         log(watched, step, done())
