@@ -19,7 +19,8 @@ import torch
 
 from swav_dali.watch.record import Local
 
-_PIPELINE_THREADS = ("[DALI][TP",)  # its pool, which decodes and makes crops; the reader's own thread has another name
+_POOL_THREADS = ("[DALI][TP",)  # they decode and make crops; the reader's own thread has another name
+_PIPELINE_THREADS = (*_POOL_THREADS, "[DALI] Executor")  # which takes the place of a thread in a pool of one
 _CORES = os.cpu_count() or 1
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _NAN = float("nan")
@@ -85,6 +86,7 @@ class Machine:
         host = now.host_total - last.host_total
         host_share = (now.host_busy - last.host_busy) / host if host > 0 else _NAN
         cores = (now.process_seconds - last.process_seconds) / seconds
+        busy = min(1.0, wanted / (seconds * now.threads)) if now.threads else _NAN
         others = max(0.0, host_share - self._ranks_here * cores / _CORES)
         beside = host_share - (now.step_ran - last.step_ran) / seconds / _CORES
         theirs = min(1.0, others / beside) if beside > 0 else 0.0  # of the cores that a waiting thread waits for
@@ -93,12 +95,12 @@ class Machine:
             "host_cpu_share": host_share,
             "other_cpu_share": others,
             "loop_crowded_share": min(1.0, waited / seconds) * theirs,
-            "pipeline_crowded_share": (1 - ran / wanted) * theirs if wanted > 0 else _NAN,
+            "pipeline_crowded_share": busy * (1 - ran / wanted) * theirs if wanted > 0 else busy,
             "cpu_cores": cores,
             "rss_gib": _resident_bytes() / 2**30,
             "host_memory_share": _memory_share(),
             "storage_mb_per_second": (now.stored_bytes - last.stored_bytes) / seconds / 1e6,
-            "pipeline_busy_share": min(1.0, wanted / (seconds * now.threads)) if now.threads else _NAN,
+            "pipeline_busy_share": busy,
             "pipeline_cpu_ms": 1000 * ran / images if now.threads else _NAN,
             **_gpu(self._device),
         }
@@ -124,7 +126,7 @@ def _read(loop: int) -> _Reading:
         host_busy=busy,
         host_total=total,
         stored_bytes=_stored_bytes(),
-        threads=len(pipeline),
+        threads=sum(thread.name.startswith(_POOL_THREADS) for thread in pipeline),
         threads_ran=sum(thread.ran for thread in pipeline),
         threads_wanted=sum(thread.ran + thread.waited for thread in pipeline),
         step_ran=threads[loop].ran if loop in threads else 0.0,

@@ -173,7 +173,7 @@ FIGURES = (
         "share",
         "Where the time goes",
         "spread",
-        "the same for the pipeline's threads, as a share of the time they work or want a core",
+        "the same for the pipeline's threads",
     ),
     Figure("code_entropy", "nats", "Health", "same", "mean entropy of the codes; ln K means they say nothing"),
     Figure(

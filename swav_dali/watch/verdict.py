@@ -104,7 +104,7 @@ def _suspects(gathered: Gathered, step_ms: float, decode_ms: float | None) -> It
 
 def _crowded(gathered: Gathered) -> Verdict:
     """Cores that processes of others held while the loop, or the pipeline that it waited for, wanted them."""
-    lost = _median(gathered, "loop_crowded_share") + _waited(gathered) * _median(gathered, "pipeline_crowded_share")
+    lost = _median(gathered, "loop_crowded_share") + _crowded_data(gathered)
     held = max(gathered.get("other_cpu_share", [0.0]))
     return Verdict(
         "crowded host",
@@ -151,7 +151,7 @@ _DEAR = {
 
 def _input_bound(gathered: Gathered, decode_ms: float | None) -> Verdict:
     waited = _waited(gathered)
-    share = waited * (1 - _median(gathered, "pipeline_crowded_share"))
+    share = waited - _crowded_data(gathered)
     reason = f"{waited:.0%} of the time is spent waiting for data"
     if "pipeline_busy_share" not in gathered:
         return Verdict("input-bound", reason, "more --data.loader.threads, or faster storage", share)
@@ -225,6 +225,11 @@ _MORE = "a larger batch if memory allows, or more devices"
 
 def _waited(gathered: Gathered) -> float:
     return statistics.median_low(gathered["data_wait_share"])
+
+
+def _crowded_data(gathered: Gathered) -> float:
+    """The part of the wait for data in which the pipeline itself waited for cores that others held."""
+    return min(_waited(gathered), _median(gathered, "pipeline_crowded_share"))
 
 
 def _median(gathered: Gathered, name: str) -> float:

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from swav_dali.ranks.world import World, sum_over_ranks
-from swav_dali.watch import machine
+from swav_dali.watch import judge, machine
 from swav_dali.watch.sinks.base import Event, Record, SinkGroup
 from swav_dali.watch.skipped import SkippedSteps
 from swav_dali.watch.watch import PerImage, Watch
@@ -64,6 +64,7 @@ def _made_up_machine(busy: float) -> None:
 
 def _verdict(world: World, fault: Mapping[str, Any]) -> str:
     """What is told after the second window, the first that is judged."""
+    judge.LEAST_SECONDS = 0.0
     _made_up_machine(fault.get("busy", 0.1))
     per_image = PerImage(crops=2, decode_ms=lambda: float(fault.get("decode_ms", 0)))
     watch = Watch(world, SkippedSteps(9, []), Path("none"), per_image, wants_headspace=False, stops_on_collapse=False)
@@ -77,7 +78,7 @@ def _verdict(world: World, fault: Mapping[str, Any]) -> str:
             with watch.spans(part):
                 time.sleep(mine[part] / 1000)
                 if part in ("codes", "backward"):
-                    sum_over_ranks(torch.ones(1))
+                    sum_over_ranks(torch.ones(1), watch.spans)
         watch.step(Done(), images=4, replaced=(), step=step)
         if step % STEPS == 0:
             place = {"step": step, "epoch": 1, "ln_k": 1.4, "queue_in_use": 0}

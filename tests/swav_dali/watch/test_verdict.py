@@ -104,9 +104,9 @@ def test_a_part_that_has_grown_since_the_headspace_was_measured_is_named() -> No
 
 
 def test_data_that_waits_for_cores_of_others_is_their_fault() -> None:
-    crowded = {**CLEAN, **WAITING, "pipeline_busy_share": [0.9, 0.9], "pipeline_crowded_share": [0.7, 0.7]}
+    crowded = {**CLEAN, **WAITING, "pipeline_busy_share": [0.9, 0.9], "pipeline_crowded_share": [0.4, 0.4]}
     assert judge(crowded, HEADSPACE).bound == "crowded host"
-    assert judge({**crowded, "pipeline_crowded_share": [0.2, 0.2]}, HEADSPACE).bound == "input-bound by crops"
+    assert judge({**crowded, "pipeline_crowded_share": [0.1, 0.1]}, HEADSPACE).bound == "input-bound by crops"
 
 
 def test_a_busy_gpu_behind_an_idle_pipeline_makes_the_data() -> None:

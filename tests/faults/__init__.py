@@ -1,0 +1,1 @@
+"""Faults planted into whole training runs, and whether the run's own lines name them."""
