@@ -47,7 +47,7 @@ def _backward_waits(world: World) -> float:
         is_late = step == 1 and world.rank == 1
         loss = Late.apply(net(torch.randn(3, 4)), LATE if is_late else 0.0).square().sum()  # type: ignore[no-untyped-call]
         spans.read()
-        backward(loss, spans)
+        backward(loss, timed=spans)
         spans.end_step()
     return spans.read()["collectives"]
 
