@@ -200,7 +200,14 @@ def _complaint(stop: SystemExit, said: str, options: Sequence[str], *, fix: str)
 
 
 def _expected(option: Option) -> str:
-    words = {"N": "a whole number", "X": "a number", "": "no value", "PATH": "a path", "TEXT": "a word"}
+    words = {
+        "N": "a whole number",
+        "N ...": "one or more whole numbers",
+        "X": "a number",
+        "": "no value",
+        "PATH": "a path",
+        "TEXT": "a word",
+    }
     return words.get(option.value, option.value)
 
 

@@ -19,10 +19,10 @@ class OptimConfig:
     """`larc` is SGD whose step is a share of each tensor's norm, `lars` the same but plain SGD without decay for biases
     and norms, `adamw` Adam with decoupled decay, for transformers (--optim.base-lr about 0.0005)."""
     epochs: MayGrow[int] = 100
-    """Length of the training, in passes over the pictures or as --optim.steps-per-epoch counts."""
+    """Length of the training, in passes over the pictures."""
     steps_per_epoch: Expert[int] = 0
-    """Steps that make an epoch, where a pass over the pictures takes days: checkpoints, probes, warm-up and queue count
-    in these, the pictures still come once in every pass; 0 is a pass."""
+    """Steps that make an epoch, where a pass over the pictures takes days: length, checkpoints, probes, warm-up and
+    queue count in these, the pictures still come once in every pass; 0 is a pass."""
     base_lr: float = 4.8
     """Learning rate at the end of the warm-up; the reference pairs 4.8 with 4096 images a step, 0.6 with 256."""
     final_lr: float = 0.0048

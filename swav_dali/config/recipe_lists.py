@@ -41,7 +41,7 @@ def _cells(row: Recipe) -> tuple[str, ...]:
         f"{optim.warmup_epochs:g} from {optim.start_lr:g}" if optim.warmup_epochs else "none",
         f"{swav.queue_length} from epoch {swav.queue_start_epoch:g}" if swav.queue_length else "none",
         str(swav.freeze_prototypes_steps),
-        str(model.num_prototypes),
+        " + ".join(map(str, model.heads)),
         str(optim.epochs),
         row.accuracy,
         row.source,

@@ -151,7 +151,7 @@ def warnings_on_choices(config: RunConfig, *, images: int, num_ranks: int) -> li
 
 def _on_rate(config: RunConfig, batch: int) -> str:
     """The rule is known for the reference's setting: LARC and thousands of prototypes; small ones bear more."""
-    optim, prototypes = config.optim, config.model.num_prototypes
+    optim, prototypes = config.optim, max(config.model.heads)
     rule = base_lr(Setting(batch=batch, images=1, epochs=1))
     if optim.optimizer != "larc" or prototypes < 1000 or optim.base_lr <= _MOST_TIMES_THE_RULE * rule:
         return ""
@@ -202,7 +202,7 @@ def _on_queue(config: RunConfig, batch: int, images: int) -> list[str]:
 
 
 def _on_prototypes(config: RunConfig, batch: int, images: int) -> str:
-    prototypes = config.model.num_prototypes
+    prototypes = max(config.model.heads)
     sharing = batch + config.swav.queue_length // batch * batch
     if images < _FEWEST_PICTURES * prototypes:
         return (

@@ -18,7 +18,7 @@ from swav_dali.config.health import HealthConfig
 from swav_dali.config.log import LogConfig
 from swav_dali.config.optim import OptimConfig
 from swav_dali.config.ranks import RanksConfig
-from swav_dali.config.words import PATH_OR_NONE
+from swav_dali.config.words import NUMBERS, PATH_OR_NONE
 from swav_dali.errors import ConfigError
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
@@ -79,8 +79,9 @@ class ModelConfig:
     """Hidden width of the projection head; 0 makes the head one linear layer."""
     head_norm: Expert[bool] = True
     """BatchNorm in the projection head; the published resnet50w5 has none."""
-    num_prototypes: int = 3000
-    """Prototypes K; the loss of a model that has learnt nothing is ln K."""
+    num_prototypes: Annotated[int | tuple[int, ...], NUMBERS] = 3000
+    """Prototypes K; the loss of a model that has learnt nothing is ln K. Several numbers make as many heads, each with
+    codes of its own, and the loss their mean."""
     sync_bn: Literal["off", "world", "node"] = "off"
     """BatchNorm statistics over one rank, over all ranks, or over the ranks of a node; CUDA only."""
     channels_last: Expert[bool] = True
@@ -107,7 +108,12 @@ class ModelConfig:
             )
         at_least("--model.embedding-dim", self.embedding_dim, 2)
         at_least("--model.hidden-dim", self.hidden_dim, 0)
-        at_least("--model.num-prototypes", self.num_prototypes, 2)
+        at_least("--model.num-prototypes", min(self.heads, default=0), 2)
+
+    @property
+    def heads(self) -> tuple[int, ...]:
+        """Prototypes of every head."""
+        return self.num_prototypes if isinstance(self.num_prototypes, tuple) else (self.num_prototypes,)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,4 +1,4 @@
-"""How the command line reads values whose words are not Python's: `none` for a path that is not wanted."""
+"""How the command line reads values whose words are not Python's: `none` for no path, one number or several."""
 
 from __future__ import annotations
 
@@ -15,3 +15,18 @@ PATH_OR_NONE: PrimitiveConstructorSpec[Path | None] = PrimitiveConstructorSpec(
     is_instance=lambda value: value is None or isinstance(value, Path),
     str_from_instance=lambda value: [_NOTHING if value is None else str(value)],
 )
+
+
+def _numbers(words: list[str]) -> int | tuple[int, ...]:
+    numbers = tuple(map(int, words))
+    return numbers[0] if len(numbers) == 1 else numbers
+
+
+NUMBERS: PrimitiveConstructorSpec[int | tuple[int, ...]] = PrimitiveConstructorSpec(
+    nargs="*",
+    metavar="N ...",
+    instance_from_str=_numbers,
+    is_instance=lambda value: isinstance(value, int | tuple),
+    str_from_instance=lambda value: [str(number) for number in (value if isinstance(value, tuple) else (value,))],
+)
+"""One number is itself, so that configurations saved when there could be no others still agree."""

@@ -57,7 +57,7 @@ class Session:
         return gather_bank(bank, self.world) if gathered else bank
 
     def assignment(self, shards: ShardSet, *, window: int) -> Assigned:
-        """Every image of a set on the network's prototypes, on every rank; collective.
+        """Every image of a set on the network's prototypes, of several heads the first; on every rank; collective.
 
         Raises:
             ConfigError: the weights are a trunk alone.
@@ -67,7 +67,7 @@ class Session:
             raise ConfigError("no head in these weights", where=where, found="a trunk alone", expected=expected)
         bank = self.computed(shards, self._embeddings)
         bank = gather_bank(bank, self.world)
-        prototypes = functional.normalize(self.network.model.prototypes.weight, dim=1)
+        prototypes = functional.normalize(self.network.model.prototype_weights[0], dim=1)
         config = self.network.weights.config
         images = assign(
             bank.features[_EMBEDDING],

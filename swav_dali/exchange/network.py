@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 from torch import Tensor
@@ -78,16 +79,23 @@ def _triple(values: Any) -> tuple[float, float, float]:
 
 def _head_sizes(state: Mapping[str, Tensor]) -> dict[str, Any]:
     """Sizes of head and prototypes; small ones where the weights have none, which nobody will ask."""
-    prototypes, hidden = state.get("prototypes.weight"), state.get("projection_head.0.weight")
-    if prototypes is None:
+    heads, hidden = _prototypes_of(state), state.get("projection_head.0.weight")
+    if not heads:
         return {"embedding_dim": 2, "hidden_dim": 0, "num_prototypes": 2}
-    num_prototypes, embedding_dim = prototypes.shape
     return {
-        "embedding_dim": embedding_dim,
+        "embedding_dim": heads[0].shape[1],
         "hidden_dim": 0 if hidden is None else hidden.shape[0],
-        "num_prototypes": num_prototypes,
+        "num_prototypes": [head.shape[0] for head in heads],
         "head_norm": "projection_head.1.weight" in state,
     }
+
+
+def _prototypes_of(state: Mapping[str, Tensor]) -> list[Tensor]:
+    """Those of every head, in their order; none where the weights have none."""
+    if "prototypes.weight" in state:
+        return [state["prototypes.weight"]]
+    names = (f"prototypes.prototypes{number}.weight" for number in range(len(state)))
+    return [state[name] for name in takewhile(state.__contains__, names)]
 
 
 def _refuse_misfits(state: Mapping[str, Tensor], known: Mapping[str, Tensor], weights: Weights) -> None:

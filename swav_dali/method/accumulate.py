@@ -15,9 +15,8 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from swav_dali.config.sections import SwavConfig
-from swav_dali.method.codes import assign_codes
 from swav_dali.method.forward import Forward
-from swav_dali.method.loss import swapped_loss
+from swav_dali.method.heads import codes_of_heads, loss_of_heads
 from swav_dali.method.sound import Undo, backward
 from swav_dali.model.net import SwavNet
 from swav_dali.ranks.timer import Timer, untimed
@@ -53,7 +52,8 @@ def backward_in_parts(
     with timed("forward"), autocast:
         embeddings, scores = _look_ahead(model, pieces)
     with timed("codes"):
-        codes = assign_codes(scores, model.prototypes.weight.detach(), queued=queued, swav=swav, timed=timed)
+        prototypes = model.prototypes.weight.detach()
+        codes = codes_of_heads(scores, prototypes, model.heads, queued=queued, swav=swav, timed=timed)
     losses = []
     with timed("backward"):
         for number, (piece, code) in enumerate(zip(pieces, codes.chunk(parts, dim=1), strict=True), start=1):
@@ -61,7 +61,7 @@ def backward_in_parts(
             with _apart(net) if not is_last else contextlib.nullcontext():
                 with autocast:
                     _, piece_scores = net(piece)
-                loss = swapped_loss(piece_scores, code, swav.assign_crops, swav.temperature) / parts
+                loss = loss_of_heads(piece_scores, code, model.heads, swav) / parts
                 backward(loss, scale, timed)
             losses.append(loss.detach())
     return Forward(torch.stack(losses).sum(), embeddings, scores, codes)

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from swav_dali.config.sections import SwavConfig
-from swav_dali.method.codes import assign_codes
-from swav_dali.method.loss import swapped_loss
+from swav_dali.method.heads import codes_of_heads, loss_of_heads
 from swav_dali.ranks.timer import Timer, untimed
 
 
@@ -21,7 +20,7 @@ class Forward(NamedTuple):
         loss: scalar, the mean over this rank's batch.
         embeddings: (crops, batch, dim), unit rows.
         scores: (crops, batch, prototypes), cosines.
-        codes: (assigned, batch, prototypes), rows sum to 1.
+        codes: (assigned, batch, prototypes), rows sum to 1 within every head.
     """
 
     loss: Tensor
@@ -38,6 +37,7 @@ def forward_loss(
     queued: Tensor | None,
     swav: SwavConfig,
     autocast_dtype: torch.dtype | None,
+    heads: Sequence[int] = (),
     timed: Timer = untimed,
 ) -> Forward:
     """Embeddings and scores of all crops, the codes of the assigned ones, and the loss.
@@ -49,13 +49,14 @@ def forward_loss(
         queued: embeddings that share in the codes, (assigned, rows, dim), or None.
         swav: temperatures, iterations and crops.
         autocast_dtype: of the trunk and the head, None for none.
+        heads: prototypes of each head, if there are several.
         timed: called with the name of each part, around it.
     """
     is_half = autocast_dtype is not None
     with timed("forward"), torch.autocast(groups[0].device.type, dtype=autocast_dtype, enabled=is_half):
         embeddings, scores = net(groups)
     with timed("codes"):
-        codes = assign_codes(scores.detach(), prototypes.detach(), queued=queued, swav=swav, timed=timed)
+        codes = codes_of_heads(scores.detach(), prototypes.detach(), heads, queued=queued, swav=swav, timed=timed)
     with timed("loss"):
-        loss = swapped_loss(scores, codes, swav.assign_crops, swav.temperature)
+        loss = loss_of_heads(scores, codes, heads, swav)
     return Forward(loss, embeddings.detach(), scores.detach(), codes)

@@ -32,7 +32,7 @@ class StepResult:
         loss: scalar, the mean over this rank's batch.
         embeddings: (crops, batch, dim), unit rows.
         scores: (crops, batch, prototypes), cosines.
-        codes: (assigned, batch, prototypes), rows sum to 1.
+        codes: (assigned, batch, prototypes), rows sum to 1 within every head.
         grad_norm: L2 norm of all gradients together, averaged over the ranks, scalar.
         culprit: what was not finite, so that the step changed nothing, or OVERFLOW; see swav_dali.method.sound.
     """
@@ -76,18 +76,18 @@ def train_step(
         loss_scale: of float16, None for types that need none; the learning rate goes on over a step it leaves out.
         timed: called with the name of each part, around it.
     """
-    prototypes = model.prototypes.weight
-    moved_by_forward = Undo([*model.buffers(), prototypes])  # running statistics, length of the prototypes
+    prototypes = model.prototype_weights
+    moved_by_forward = Undo([*model.buffers(), *prototypes])  # running statistics, length of the prototypes
     model.normalize_prototypes_()
     queued = queue.rows if queue is not None and queue.is_full else None
     scale = None if loss_scale is None else loss_scale.value
     shared: dict[str, Any] = {"queued": queued, "swav": swav, "autocast_dtype": autocast_dtype, "timed": timed}
     optimizer.zero_grad(set_to_none=True)
     if micro_batches == 1:
-        forward = _backward_whole(net, groups, prototypes, scale, **shared)
+        forward = _backward_whole(net, groups, model, scale, **shared)
     else:
         forward = backward_in_parts(net, groups, model=model, parts=micro_batches, scale=scale, **shared)
-    frozen = [prototypes] if freeze_prototypes else []
+    frozen = prototypes if freeze_prototypes else []
     with timed("optimizer"):
         norms = update(optimizer, learning_rate=learning_rate, frozen=frozen, loss_scale=loss_scale)
     found = culprit(forward.embeddings, forward.loss.detach(), norms)
@@ -107,9 +107,9 @@ def train_step(
 
 
 def _backward_whole(
-    net: nn.Module, groups: Sequence[Tensor], prototypes: Tensor, scale: Tensor | None, **shared: Any
+    net: nn.Module, groups: Sequence[Tensor], model: SwavNet, scale: Tensor | None, **shared: Any
 ) -> Forward:
-    forward = forward_loss(net, groups, prototypes, **shared)
+    forward = forward_loss(net, groups, model.prototypes.weight, heads=model.heads, **shared)
     with shared["timed"]("backward"):
         backward(forward.loss, scale, shared["timed"])
     return forward

@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from swav_dali.config.sections import ModelConfig
 from swav_dali.model.names import use_published_names
+from swav_dali.model.prototypes import prototype_layer
 from swav_dali.model.trunks import make_trunk
 
 
@@ -28,7 +29,7 @@ class SwavNet(nn.Module):
         *,
         embedding_dim: int = 128,
         hidden_dim: int = 2048,
-        num_prototypes: int = 3000,
+        num_prototypes: int | Sequence[int] = 3000,
         head_norm: bool = True,
         small_stem: bool = False,
     ) -> None:
@@ -38,14 +39,15 @@ class SwavNet(nn.Module):
             arch: see swav_dali.model.trunks.make_trunk; ConfigError otherwise.
             embedding_dim: width of the embedding.
             hidden_dim: hidden width of the head; 0 makes it one linear layer.
-            num_prototypes: rows of `prototypes.weight`.
+            num_prototypes: rows of `prototypes.weight`, or of each head.
             head_norm: whether the head has BatchNorm after its hidden layer.
             small_stem: see make_trunk.
         """
         super().__init__()
         self.trunk, self.num_features = make_trunk(arch, small_stem=small_stem)
         self.projection_head = _projection_head(self.num_features, hidden_dim, embedding_dim, has_norm=head_norm)
-        self.prototypes = nn.Linear(embedding_dim, num_prototypes, bias=False)
+        self.heads = (num_prototypes,) if isinstance(num_prototypes, int) else tuple(num_prototypes)
+        self.prototypes = prototype_layer(embedding_dim, self.heads)
         use_published_names(self)
 
     def forward(self, groups: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
@@ -61,15 +63,15 @@ class SwavNet(nn.Module):
         features = torch.cat([self.trunk(group.flatten(0, 1)) for group in groups])
         projected = self.projection_head(features)
         with torch.autocast(projected.device.type, enabled=False):
-            projected = _crop_major(projected.to(self.prototypes.weight.dtype), groups)
+            projected = _crop_major(projected.to(self.prototype_weights[0].dtype), groups)
             embeddings = functional.normalize(projected, dim=-1)
             return embeddings, self.prototypes(embeddings)
 
     @torch.no_grad()
     def normalize_prototypes_(self) -> None:
         """Scale every prototype to unit length, in place."""
-        weight = self.prototypes.weight
-        weight.copy_(functional.normalize(weight, dim=1))
+        for weight in self.prototype_weights:
+            weight.copy_(functional.normalize(weight, dim=1))
 
     @torch.no_grad()
     def features(self, images: Tensor) -> Tensor:
@@ -82,8 +84,13 @@ class SwavNet(nn.Module):
 
     @property
     def ln_num_prototypes(self) -> float:
-        """The loss ln K of predictions that say nothing."""
-        return math.log(self.prototypes.out_features)
+        """The loss ln K of predictions that say nothing; with several heads their mean."""
+        return sum(map(math.log, self.heads)) / len(self.heads)
+
+    @property
+    def prototype_weights(self) -> list[nn.Parameter]:
+        """The prototypes of every head, (prototypes, dim) each."""
+        return list(self.prototypes.parameters())
 
 
 def made_net(model: ModelConfig) -> SwavNet:

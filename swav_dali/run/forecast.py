@@ -98,14 +98,18 @@ def _beside_the_rules(config: RunConfig, asked: Asked, batch: int, *, passes: fl
         images=asked.images,
         epochs=config.optim.epochs * passes,
         classes=asked.classes,
-        prototypes=config.model.num_prototypes,
+        prototypes=max(config.model.heads),
         optimizer=config.optim.optimizer,
     )
     chosen = flatten(config)
     yield f"  {'':<32}{'chosen':>10}{'by rule':>10}  the rule"
     for rule in RULES:
         value = rule.value(setting) / (passes if rule.key in _IN_EPOCHS else 1)
-        yield f"  {flag(rule.key):<32}{chosen[rule.key]:>10.4g}{value:>10.4g}  {rule.why}"
+        yield f"  {flag(rule.key):<32}{_shown(chosen[rule.key]):>10}{value:>10.4g}  {rule.why}"
+
+
+def _shown(value: float | list[int]) -> str:
+    return " ".join(map(str, value)) if isinstance(value, list) else f"{value:.4g}"
 
 
 def _warnings(config: RunConfig, asked: Asked, steps: int) -> list[str]:

@@ -92,7 +92,9 @@ def _kept(net: SwavNet, config: RunConfig, images: int, dtype: torch.dtype | Non
 
     groups = [torch.empty(images, group.num, 3, group.size, group.size, dtype=dtype) for group in config.data.crops]
     with torch.autograd.graph.saved_tensors_hooks(keep, _as_it_is):
-        made = forward_loss(net, groups, net.prototypes.weight, queued=None, swav=config.swav, autocast_dtype=dtype)
+        made = forward_loss(
+            net, groups, net.prototypes.weight, queued=None, swav=config.swav, autocast_dtype=dtype, heads=net.heads
+        )
     assert made.loss.requires_grad  # while it lives, so does what was kept, and no storage is counted as another
     return sum(size for storage, size in kept.items() if storage not in own)
 

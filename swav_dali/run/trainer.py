@@ -188,6 +188,7 @@ def _open_watch(config: RunConfig, shards: ShardSet | None, world: World, skippe
         wants_headspace=config.log.headspace,
         stops_on_collapse=config.health.on_collapse == "stop",
         traces=config.log.trace,
+        heads=config.model.heads,
     )
 
 

@@ -6,7 +6,7 @@ decomposition of (dim, dim).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -20,9 +20,10 @@ _ROWS = 1024  # cosines of all prototypes at once would take 4 bytes x prototype
 class Health:
     """Sums since the last record; of sound steps only."""
 
-    def __init__(self) -> None:
-        """Know nothing yet: the first step tells sizes and device."""
+    def __init__(self, heads: Sequence[int] = ()) -> None:
+        """Know nothing yet but the prototypes of each head, if there are several: the first step tells the rest."""
         self._sums: dict[str, Tensor] = {}
+        self._heads = heads
 
     @torch.no_grad()
     def update(self, embeddings: Tensor, codes: Tensor, grad_norm: Tensor, is_sound: Tensor) -> None:
@@ -30,12 +31,12 @@ class Health:
 
         Args:
             embeddings: (crops, batch, dim), unit rows.
-            codes: (assigned, batch, prototypes), rows sum to 1.
+            codes: (assigned, batch, prototypes), rows sum to 1 within every head.
             grad_norm: of all gradients together.
             is_sound: bool scalar; a step that was not changes no sum.
         """
         rows = embeddings.flatten(0, 1).float()
-        strongest = codes.argmax(-1).flatten()
+        strongest = self._strongest(codes)
         new = {
             "wins": torch.zeros_like(codes[0, 0], dtype=torch.float32).index_add_(
                 0, strongest, torch.ones_like(strongest, dtype=torch.float32)
@@ -59,22 +60,40 @@ class Health:
             prototypes: (prototypes, dim), of any length.
 
         Returns:
-            Device scalars by the names declared in swav_dali.watch.record.
+            Device scalars by the names declared in swav_dali.watch.record; of several heads the mean, or the worst.
         """
         sums, self._sums = self._sums, {}
         whole = sum_over_ranks(torch.cat([value.double() for value in sums.values()]))
         over = dict(zip(sums, whole.split([len(value) for value in sums.values()]), strict=True))
-        share = over["wins"] / over["wins"].sum()
+        shares = [wins / wins.sum() for wins in self._by_head(over["wins"])]
         return {
             "code_entropy": (over["entropy"] / over["wins"].sum()).squeeze(),
             "prototypes_used": (over["wins"] > 0).double().mean(),
-            "prototype_perplexity": (-torch.special.xlogy(share, share).sum()).exp() / len(share),
-            "top_prototype_share": share.max(),
-            "duplicate_prototypes": _duplicates(prototypes),
+            "prototype_perplexity": torch.stack([_perplexity(share) for share in shares]).mean(),
+            "top_prototype_share": torch.stack([share.max() for share in shares]).max(),
+            "duplicate_prototypes": torch.stack([_duplicates(rows) for rows in self._by_head(prototypes)]).mean(),
             "embedding_spread": _spread(over["gram"], over["total"], over["rows"]),
             "rankme": _rankme(over["gram"], len(over["total"])),
             "grad_norm": (over["grad_norm"] / over["steps"]).squeeze(),
         }
+
+    def _by_head(self, tensor: Tensor) -> Sequence[Tensor]:
+        """Parts of a tensor whose first dimension is prototypes."""
+        return tensor.split(list(self._heads)) if len(self._heads) > 1 else [tensor]
+
+    def _strongest(self, codes: Tensor) -> Tensor:
+        """The strongest prototype of every code, one in each head, counted over all heads."""
+        if len(self._heads) < 2:
+            return codes.argmax(-1).flatten()
+        parts = codes.split(list(self._heads), dim=-1)
+        firsts = [sum(self._heads[:number]) for number in range(len(parts))]
+        return torch.cat([(part.argmax(-1) + first).flatten() for part, first in zip(parts, firsts, strict=True)])
+
+
+def _perplexity(share: Tensor) -> Tensor:
+    """As a share of the prototypes: 1 where all get as many images."""
+    perplexity: Tensor = (-torch.special.xlogy(share, share).sum()).exp() / len(share)
+    return perplexity
 
 
 def _spread(gram: Tensor, total: Tensor, rows: Tensor) -> Tensor:

@@ -80,12 +80,16 @@ class Watch:
         wants_headspace: bool,
         stops_on_collapse: bool,
         traces: bool = False,
+        heads: Sequence[int] = (),
     ) -> None:
-        """Watch this rank of `world`, whose run folder may hold requests; `skipped` judges steps without effect."""
+        """Watch this rank of `world`, whose run folder may hold requests; `skipped` judges steps without effect.
+
+        `heads` are the prototypes of each, if there are several.
+        """
         self._world, self._skipped, self._folder, self._per_image = world, skipped, folder, per_image
         self._meter = Meter()
         self._symptoms, self._stops_on_collapse = Symptoms(), stops_on_collapse
-        self.health = Health()
+        self.health = Health(heads)
         self._machine = Machine(world.device, ranks_here=world.ranks_per_node)
         self._judge = Judge(self._measure_decoding if world.is_main and per_image.decode_ms is not None else None)
         self._tracer = Tracer(folder / "traces", is_on=traces, device=world.device)

@@ -15,6 +15,7 @@ from shards.errors import UserError
 from swav_dali.cli import given_keys, parse
 from swav_dali.config.options import known_flags
 from swav_dali.config.presets import load_preset, preset_lines
+from swav_dali.config.saved import flatten
 from swav_dali.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
@@ -41,6 +42,15 @@ def test_options_reach_nested_values_and_crops_are_one_word() -> None:
     assert config.optim.epochs == 3
     assert [(group.num, group.size) for group in config.data.crops] == [(2, 48), (4, 32)]
     assert config.data.augment.blur == 0
+
+
+def test_prototypes_are_one_number_or_several() -> None:
+    one, several = (parse(["demo", "--model.num-prototypes", *words]) for words in (["40"], ["40", "50", "60"]))
+    assert (flatten(one)["model.num_prototypes"], one.model.heads) == (40, (40,))
+    assert (flatten(several)["model.num_prototypes"], several.model.heads) == ([40, 50, 60], (40, 50, 60))
+    for wrong in (["x"], ["40", "1"], []):
+        with pytest.raises(UserError, match=r"--model\.num-prototypes"):
+            parse(["demo", "--model.num-prototypes", *wrong])
 
 
 @pytest.mark.parametrize("word", ["none", "None"])

@@ -47,6 +47,19 @@ def test_every_form_gives_the_same_network(form: str, hidden_dim: int, tmp_path:
         assert torch.equal(loaded.model.state_dict()[name], value), name
 
 
+@pytest.mark.parametrize("form", FORMS)
+def test_several_heads_have_the_reference_s_names_and_come_back(form: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = SwavNet("tiny", embedding_dim=8, hidden_dim=16, num_prototypes=[12, 9])
+    names = [name for name in model.state_dict() if name.startswith("prototypes.")]
+    assert names == ["prototypes.prototypes0.weight", "prototypes.prototypes1.weight"]
+    torch.save(FORMS[form](model.state_dict()), tmp_path / "weights.pth.tar")
+    loaded = network_of(read_weights(tmp_path / "weights.pth.tar"))
+    assert (loaded.has_head, loaded.model.heads) == (True, (12, 9))
+    for name, value in model.state_dict().items():
+        assert torch.equal(loaded.model.state_dict()[name], value), name
+
+
 @pytest.mark.parametrize("arch", ["resnet18", "resnet50"])
 def test_torchvisions_own_weights_are_a_trunk(arch: str, tmp_path: Path) -> None:
     save_file(torchvision.models.get_model(arch).state_dict(), tmp_path / "weights.safetensors")

@@ -110,3 +110,20 @@ def test_one_element_decides_whether_weights_are_finite(bad: float) -> None:
     assert all_finite(weights)
     weights[1][2] = bad
     assert not all_finite(weights)
+
+
+def test_several_heads_are_looked_at_one_by_one() -> None:
+    """The same head twice has the figures of one; a dead half of another shows in the means."""
+    embeddings, codes, norm = batch(0)
+    one, two, mixed = Health(), Health((10, 10)), Health((10, 10))
+    one.update(embeddings, codes, norm, SOUND)
+    two.update(embeddings, torch.cat([codes, codes], 2), norm, SOUND)
+    first = functional.one_hot(torch.zeros(2, 24, dtype=torch.int64), 10).float()
+    mixed.update(embeddings, torch.cat([codes, first], 2), norm, SOUND)
+    alone = read(one)
+    assert read(two, torch.cat([torch.eye(10), torch.eye(10)])) == pytest.approx(alone)
+    found = read(mixed, torch.cat([torch.eye(10), torch.ones(10, 10)]))
+    assert found["top_prototype_share"] == 1
+    assert found["prototypes_used"] == pytest.approx((alone["prototypes_used"] + 0.1) / 2)
+    assert found["duplicate_prototypes"] == pytest.approx(0.45)
+    assert found["code_entropy"] == pytest.approx(alone["code_entropy"] / 2)
