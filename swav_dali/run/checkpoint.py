@@ -2,31 +2,26 @@
 
 checkpoints/step-000123/ holds shared.pt (one copy of what all ranks agree on), rank-00000.pt for every rank, and
 meta.json, written last, with the size and sha256 of each file. The folder gets its name by rename, after fsync.
-All ranks must see the same file system. What is saved is up to the caller: named parts with a state.
+All ranks must see the same file system. What is saved is up to the caller: named parts with a state. Writing is
+swav_dali.run.saving.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 
-from shards.host.atomic import sync_folder, write_whole
 from swav_dali.errors import CheckpointError
-from swav_dali.ranks.world import World, barrier
 
 FORMAT = "swav-dali-checkpoint"
 VERSION = 1
-_TELLING_SECONDS = 2.0
 
 
 class Stateful(Protocol):
@@ -49,58 +44,6 @@ class CheckpointMeta:
     files: dict[str, dict[str, Any]]
     format: str = FORMAT
     version: int = VERSION
-
-
-def save_checkpoint(
-    root: Path,
-    *,
-    step: int,
-    epoch: int,
-    shared: Mapping[str, Stateful],
-    per_rank: Mapping[str, Stateful],
-    config: dict[str, Any],
-    versions: dict[str, str],
-    world: World,
-) -> Path:
-    """Write checkpoints/step-… with every rank's part; collective, returns once it is complete.
-
-    Args:
-        root: the checkpoints folder.
-        step: steps done.
-        epoch: epochs done.
-        shared: parts that rank 0 writes for all.
-        per_rank: parts that every rank writes for itself.
-        config: the flattened configuration, compared on resume.
-        versions: packages the bits depend on.
-        world: ranks that take part.
-
-    Raises:
-        CheckpointError: the disk does not take it; the draft is removed and the older checkpoints stay.
-    """
-    final = root / f"step-{step:08d}"
-    draft = root / f".step-{step:08d}.partial"
-    with _full_disk_is_said(draft):
-        if world.is_main:
-            shutil.rmtree(draft, ignore_errors=True)
-            draft.mkdir(parents=True)
-        barrier()
-        _write_tensors(draft / rank_file(world.rank), per_rank)
-        if world.is_main:
-            _write_tensors(draft / "shared.pt", shared)
-        barrier()
-        if world.is_main:
-            files = {path.name: _fingerprint(path) for path in sorted(draft.iterdir())}
-            meta = CheckpointMeta(
-                step=step, epoch=epoch, world_size=world.size, config=config, versions=versions, files=files
-            )
-            write_whole(draft / "meta.json", json.dumps(asdict(meta), indent=1).encode())
-    if world.is_main:
-        _set_aside(final)
-        draft.rename(final)
-        sync_folder(root)
-        sweep(root)
-    barrier()
-    return final
 
 
 def load_meta(folder: Path) -> CheckpointMeta:
@@ -189,7 +132,7 @@ def _check_file(path: Path, meta: CheckpointMeta) -> None:
     if expected is None or not path.is_file():
         raise CheckpointError("file missing", where=path, fix="continue from another one with --resume PATH")
     try:
-        is_whole = path.stat().st_size == expected["bytes"] and _fingerprint(path) == expected
+        is_whole = path.stat().st_size == expected["bytes"] and fingerprint(path) == expected
     except OSError as error:
         raise CheckpointError("cannot be read", where=path, found=error) from error
     if not is_whole:
@@ -219,7 +162,7 @@ def prune_checkpoints(root: Path, *, step: int, keep: int, is_permanent: Callabl
     abandoned = [folder for folder, its in steps.items() if its > step]
     current = [folder for folder, its in steps.items() if its <= step]
     for folder in abandoned + [folder for folder in current[:-keep] if not is_permanent(steps[folder])]:
-        _set_aside(folder)
+        set_aside(folder)
     sweep(root)
 
 
@@ -229,26 +172,7 @@ def sweep(root: Path) -> None:
         shutil.rmtree(leftover, ignore_errors=True)
 
 
-@contextmanager
-def _full_disk_is_said(draft: Path) -> Iterator[None]:
-    try:
-        yield
-    except (OSError, RuntimeError) as error:  # torch wraps what a write inside torch.save raised
-        cause = error if isinstance(error, OSError) else error.__context__
-        if not isinstance(cause, OSError):
-            raise
-        if isinstance(cause, FileNotFoundError):  # another rank has removed the draft, and is about to tell why
-            time.sleep(_TELLING_SECONDS)
-        shutil.rmtree(draft, ignore_errors=True)
-        raise CheckpointError(
-            "the checkpoint cannot be written",
-            where=draft.parent,
-            found=cause,
-            fix="make room and start again: the run continues from the newest checkpoint",
-        ) from error
-
-
-def _set_aside(folder: Path) -> None:
+def set_aside(folder: Path) -> None:
     """Take a checkpoint's name away in one move, so that a kill never leaves half of one under its name."""
     if folder.exists():
         trash = folder.with_name(f".{folder.name}.deleted")
@@ -270,14 +194,8 @@ def _is_fingerprint(entry: object) -> bool:
     return isinstance(entry, dict) and type(entry.get("bytes")) is int and type(entry.get("sha256")) is str
 
 
-def _write_tensors(path: Path, parts: Mapping[str, Stateful]) -> None:
-    with path.open("wb") as file:
-        torch.save({name: part.state_dict() for name, part in parts.items()}, file)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _fingerprint(path: Path) -> dict[str, Any]:
+def fingerprint(path: Path) -> dict[str, Any]:
+    """Size and sha256 of a file."""
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return {"bytes": path.stat().st_size, "sha256": digest}

@@ -17,7 +17,6 @@ from swav_dali.errors import DivergenceError, Stopped
 from swav_dali.evaluate.probe import KnnProbe
 from swav_dali.method.step import StepResult, train_step
 from swav_dali.ranks.ddp import share_buffers
-from swav_dali.run.checkpoint import prune_checkpoints, save_checkpoint
 from swav_dali.run.parts import Run
 from swav_dali.run.random_state import RandomState
 from swav_dali.watch.headspace import cached, measure_headspace
@@ -35,12 +34,13 @@ _COUNTED_IMAGES = 2
 
 def fit(run: Run) -> None:
     """Train until the plan's last step; every rank calls it."""
-    with _collecting_by_hand(), run.leaving.loop(run.clock.step):
+    with _collecting_by_hand(), run.leaving.loop(run.clock.step), contextlib.closing(run.writer):
         if run.services.probe is not None:
             _measure_floors(run, run.services.probe)
         while run.clock.step < run.plan.total_steps:
             _train_epoch(run)
             _end_epoch(run)
+        run.writer.finish()
     run.services.refuse_changed_shards(at_the_end=True)
 
 
@@ -54,6 +54,7 @@ def _train_epoch(run: Run) -> None:
         run.clock.step += 1
         watch.step(result, images=loader.batch_size, replaced=batch.replaced, step=run.clock.step)
         run.services.refuse_changed_shards()
+        run.writer.poll()
         is_leaving = run.leaving.is_due(run.clock.step) and run.clock.step < run.plan.total_steps
         if run.plan.log_is_due(run.clock.step) or is_leaving:
             _log(run)
@@ -127,6 +128,7 @@ def _end_epoch(run: Run) -> None:
 
 
 def _leave(run: Run) -> NoReturn:
+    run.writer.finish()
     text = f"{run.leaving.asked_by}: the run leaves after step {run.clock.step}, start it again to continue"
     run.services.watch.event(Event("stop", run.clock.step, text))
     raise Stopped(text, is_shared=True)
@@ -154,21 +156,14 @@ def _save(run: Run) -> None:
     if not all_finite(run.parts.model.parameters()):
         raise DivergenceError("the weights are not finite, so no checkpoint is written", where=f"step {run.clock.step}")
     with run.services.watch.paused(), run.services.watch.spans.host("checkpoint"):
-        folder = save_checkpoint(
-            run.config.folder / "checkpoints",
+        run.writer.begin(
             step=run.clock.step,
             epoch=run.epoch,
             shared=run.shared(),
             per_rank=run.per_rank(),
             config=flatten(run.config),
             versions=run.versions,
-            world=run.world,
         )
-        if run.world.is_main:
-            keep = run.config.checkpoint.keep
-            permanent = run.plan.checkpoint_is_permanent
-            prune_checkpoints(folder.parent, step=run.clock.step, keep=keep, is_permanent=permanent)
-    run.services.watch.event(Event("checkpoint", run.clock.step, f"checkpoint {folder}"))
 
 
 def _place(run: Run) -> Local:

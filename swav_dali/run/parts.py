@@ -25,6 +25,7 @@ from swav_dali.run.checkpoint import Stateful
 from swav_dali.run.data_guard import DataGuard
 from swav_dali.run.plan import TrainPlan
 from swav_dali.run.random_state import RandomState
+from swav_dali.run.saving import CheckpointWriter
 from swav_dali.run.verify import ShardCheck
 from swav_dali.watch.watch import Watch
 
@@ -102,6 +103,7 @@ class Run:
     parts: ModelParts
     services: Services
     versions: dict[str, str]
+    writer: CheckpointWriter
     leaving: Leaving = field(default_factory=Leaving)
     clock: Clock = field(default_factory=Clock)
 

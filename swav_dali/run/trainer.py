@@ -30,7 +30,7 @@ from swav_dali.ranks.flight import make_room, record_collectives
 from swav_dali.ranks.interface import check_interface
 from swav_dali.ranks.leaving import Leaving, leave_together
 from swav_dali.ranks.world import World, process_group
-from swav_dali.run.checkpoint import load_parts, rank_file
+from swav_dali.run.checkpoint import load_parts, prune_checkpoints, rank_file
 from swav_dali.run.folder import way_on, write_config
 from swav_dali.run.init import begin_with
 from swav_dali.run.lock import hold_run
@@ -40,6 +40,7 @@ from swav_dali.run.parts import Run, Services
 from swav_dali.run.plan import TrainPlan
 from swav_dali.run.resolve import resolve
 from swav_dali.run.resume import continue_run
+from swav_dali.run.saving import CheckpointWriter
 from swav_dali.run.start import Start, find_start, set_old_figures_aside
 from swav_dali.run.summary import say_complete, summarize
 from swav_dali.run.versions import versions
@@ -120,30 +121,32 @@ def _open_run(
     shard_check = check_shards(config, shards, world)
     if shard_check is not None:
         stack.enter_context(closing(shard_check))
+    watch = _open_watch(config, shards, world, skipped)
+    plan = TrainPlan(
+        steps_per_epoch=loader.steps_per_epoch,
+        optim=config.optim,
+        swav=config.swav,
+        checkpoint=config.checkpoint,
+        knn=config.knn,
+        log=config.log,
+    )
     run = Run(
         config=config,
         world=world,
-        plan=TrainPlan(
-            steps_per_epoch=loader.steps_per_epoch,
-            optim=config.optim,
-            swav=config.swav,
-            checkpoint=config.checkpoint,
-            knn=config.knn,
-            log=config.log,
-        ),
+        plan=plan,
         parts=parts,
         services=Services(
             loader=loader,
             probe=probe,
-            watch=_open_watch(config, shards, world, skipped),
+            watch=watch,
             guard=guard_shards(config, shards, world),
             shard_check=shard_check,
         ),
         versions=versions(),
+        writer=_open_writer(config, world, plan, watch),
         leaving=leaving,
     )
     resumed = None if start.meta is None else continue_run(run, start.folder, start.meta)
-    watch = run.services.watch
     watch.sinks = stack.enter_context(SinkGroup(_open_sinks(run, is_new=start.is_new)))
     watch.event(Event("start", run.clock.step, _headline(run, shards)))
     for text in start.notes:
@@ -153,6 +156,16 @@ def _open_run(
     if resumed is not None:
         watch.event(resumed)
     return run
+
+
+def _open_writer(config: RunConfig, world: World, plan: TrainPlan, watch: Watch) -> CheckpointWriter:
+    root, keep = config.folder / "checkpoints", config.checkpoint.keep
+    return CheckpointWriter(
+        root,
+        world,
+        tidy=lambda step: prune_checkpoints(root, step=step, keep=keep, is_permanent=plan.checkpoint_is_permanent),
+        tell=lambda step, folder: watch.event(Event("checkpoint", step, f"checkpoint {folder}")),
+    )
 
 
 def _with_length(

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from saved import save_checkpoint
 
 from swav_dali.errors import CheckpointError
 from swav_dali.ranks.world import World
@@ -17,7 +18,6 @@ from swav_dali.run.checkpoint import (
     load_meta,
     load_parts,
     prune_checkpoints,
-    save_checkpoint,
 )
 
 WORLD = World(rank=0, size=1, local_rank=0, device=torch.device("cpu"))
@@ -197,7 +197,7 @@ def test_a_full_disk_is_one_line_and_leaves_the_older_checkpoint_and_no_draft(
     if error == "by torch":
         monkeypatch.setattr(Part, "state_dict", Full.state_dict)
     else:
-        monkeypatch.setattr("swav_dali.run.checkpoint.os.fsync", full)
+        monkeypatch.setattr("os.fsync", full)
     with pytest.raises(CheckpointError, match=r"the checkpoint cannot be written, found .*No space left.*; make room"):
         save(tmp_path, 2)
     assert [path.name for path in tmp_path.iterdir()] == ["step-00000001"]

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 import torch
+from saved import save_checkpoint
 
 from swav_dali.config.presets import load_preset
 from swav_dali.config.saved import flatten
 from swav_dali.config.sections import RunConfig
 from swav_dali.errors import CheckpointError
 from swav_dali.ranks.world import World
-from swav_dali.run.checkpoint import save_checkpoint
 from swav_dali.run.start import Start, find_start, set_old_figures_aside
 from swav_dali.run.versions import versions
 
