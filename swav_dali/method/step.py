@@ -77,6 +77,8 @@ def train_step(
         timed: called with the name of each part, around it.
     """
     prototypes = model.prototype_weights
+    for weight in prototypes:
+        weight.requires_grad_(not freeze_prototypes)  # frozen ones have no part in backward
     moved_by_forward = Undo([*model.buffers(), *prototypes])  # running statistics, length of the prototypes
     model.normalize_prototypes_()
     queued = queue.rows if queue is not None and queue.is_full else None
@@ -87,9 +89,8 @@ def train_step(
         forward = _backward_whole(net, groups, model, scale, **shared)
     else:
         forward = backward_in_parts(net, groups, model=model, parts=micro_batches, scale=scale, **shared)
-    frozen = prototypes if freeze_prototypes else []
     with timed("optimizer"):
-        norms = update(optimizer, learning_rate=learning_rate, frozen=frozen, loss_scale=loss_scale)
+        norms = update(optimizer, learning_rate=learning_rate, loss_scale=loss_scale)
     found = culprit(forward.embeddings, forward.loss.detach(), norms)
     result = StepResult(
         loss=forward.loss.detach(),
@@ -115,21 +116,16 @@ def _backward_whole(
     return forward
 
 
-def update(
-    optimizer: GuardedOptimizer, *, learning_rate: float, frozen: Sequence[Tensor], loss_scale: LossScale | None = None
-) -> Tensor:
+def update(optimizer: GuardedOptimizer, *, learning_rate: float, loss_scale: LossScale | None = None) -> Tensor:
     """Move the parameters along their gradients; see GuardedOptimizer.step for what is returned.
 
     Args:
         optimizer: over the parameters.
         learning_rate: of this step.
-        frozen: parameters whose gradient is thrown away.
         loss_scale: taken out of the gradients before anything looks at them.
     """
     for group in optimizer.param_groups:
         group["lr"] = learning_rate
-    for parameter in frozen:
-        parameter.grad = None
     if loss_scale is not None:
         loss_scale.unscale(parameter for group in optimizer.param_groups for parameter in group["params"])
     return optimizer.step()

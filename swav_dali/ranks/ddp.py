@@ -1,16 +1,24 @@
-"""The data-parallel wrapper: gradients averaged over the ranks, BatchNorm statistics local or shared."""
+"""The data-parallel wrapper: gradients averaged over the ranks, BatchNorm statistics local or shared.
+
+Prototypes are averaged apart from torch's buckets, which want the same parameters in every step: while they are frozen
+nothing of them is computed or sent.
+"""
 
 from __future__ import annotations
 
 import warnings
+from functools import partial
 from typing import Literal
 
+import torch
 import torch.distributed as dist
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from swav_dali.errors import ConfigError
 from swav_dali.ranks.world import World
+
+_APART = "prototypes."
 
 
 def wrap(model: nn.Module, world: World, *, sync_bn: Literal["off", "world", "node"]) -> nn.Module:
@@ -34,9 +42,27 @@ def wrap(model: nn.Module, world: World, *, sync_bn: Literal["off", "world", "no
     device_ids = [world.device] if world.device.type == "cuda" else None
     with warnings.catch_warnings():  # the successor's name is not known to torch 2.9
         warnings.filterwarnings("ignore", ".*broadcast_buffers.* is deprecated", FutureWarning)
-        return DistributedDataParallel(
+        apart = {name: parameter for name, parameter in model.named_parameters() if name.startswith(_APART)}
+        DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(model, list(apart))
+        net = DistributedDataParallel(
             model, device_ids=device_ids, broadcast_buffers=False, gradient_as_bucket_view=True
         )
+    for parameter in apart.values():
+        dist.broadcast(parameter.detach(), src=0)
+        parameter.register_post_accumulate_grad_hook(partial(_average, net))
+    return net
+
+
+def _average(net: DistributedDataParallel, parameter: Tensor) -> None:
+    """Begin to average a gradient that backward has made; it is there when backward ends, as torch's buckets are."""
+    if parameter.grad is None or not net.require_backward_grad_sync:
+        return
+    work = dist.all_reduce(parameter.grad.mul_(1 / dist.get_world_size()), async_op=True)
+
+    def finish() -> None:
+        work.wait()
+
+    torch.autograd.Variable._execution_engine.queue_callback(finish)
 
 
 def share_buffers(model: nn.Module) -> None:

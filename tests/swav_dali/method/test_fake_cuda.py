@@ -180,7 +180,7 @@ def step_of(
     for parameter in net.parameters():
         parameter.grad = torch.empty_like(parameter)
     with launches.part("optimizer"):
-        norms = update(optimizer, learning_rate=0.1, frozen=[net.prototypes.weight])
+        norms = update(optimizer, learning_rate=0.1)
     with launches.part("guard and queue"):
         found = culprit(made.embeddings, made.loss.detach(), norms)
         before.undo_if(found != SOUND)

@@ -98,7 +98,7 @@ def test_float16_gradients_are_those_of_float32_but_for_rounding() -> None:
 def test_larc_sees_gradients_without_the_scale() -> None:
     weight = nn.Parameter(torch.ones(4))
     weight.grad = torch.full((4,), 3.0 * 1024)
-    norms = update(Larc([weight], lr=0.1), learning_rate=0.1, frozen=[], loss_scale=LossScale(CPU, start=1024.0))
+    norms = update(Larc([weight], lr=0.1), learning_rate=0.1, loss_scale=LossScale(CPU, start=1024.0))
     assert norms.tolist() == [6.0]
 
 
