@@ -216,6 +216,9 @@ class RunConfig:
     init: Annotated[Path | None, PATH_OR_NONE] = None
     """Begin a new run with these weights: a run folder, a checkpoint folder or a file. Every option may differ from
     those they were trained with; parts of another size start fresh, and the start says which."""
+    go_on_from: Annotated[Expert[Path | None], PATH_OR_NONE] = None
+    """Begin a new run where a training of the reference stood: its checkpoint.pth.tar, with queue0.pth ... beside it.
+    Weights, momentum, epoch and queue are taken over; --init takes the weights alone."""
     deterministic: Expert[bool] = False
     """Only deterministic CUDA kernels, for bit-for-bit comparisons; the CPU needs no flag."""
     data: DataConfig = field(default_factory=DataConfig)
@@ -246,6 +249,8 @@ class RunConfig:
                 found=self.optim.micro_batches,
                 expected=f"a divisor of --data.batch-size {self.data.batch_size}",
             )
+        if self.init is not None and self.go_on_from is not None:
+            raise ConfigError("either one or the other", where="--go-on-from", found="--init too")
         num_large = self.data.crops[0].num
         if not all(0 <= crop < num_large for crop in self.swav.assign_crops):
             raise ConfigError(

@@ -13,11 +13,11 @@ from pipelines.images import ImagePlan
 from swav_dali.config.sections import KnnConfig
 from swav_dali.errors import ConfigError
 from swav_dali.exchange.architecture import architecture_of
+from swav_dali.exchange.fitting import listed, misfits
 from swav_dali.exchange.weights import Weights
 from swav_dali.model.net import SwavNet
 
 _HEAD = ("projection_head.", "prototypes.")
-_NAMED = 5
 REFERENCE_MEAN, REFERENCE_STD = (0.485, 0.456, 0.406), (0.228, 0.224, 0.225)
 """The reference's; 0.228 is its own, 0.229 everyone else's."""
 
@@ -99,14 +99,8 @@ def _prototypes_of(state: Mapping[str, Tensor]) -> list[Tensor]:
 
 
 def _refuse_misfits(state: Mapping[str, Tensor], known: Mapping[str, Tensor], weights: Weights) -> None:
-    trunk = {name: value for name, value in known.items() if not name.startswith(_HEAD)}
-    missing = [name for name in trunk if name not in state]
-    other = [name for name, value in known.items() if name in state and state[name].shape != value.shape]
-    if not missing and not other:
-        return
-    listed = "; ".join(
-        f"{len(names)} {kind}: {', '.join(names[:_NAMED])}{', ...' if len(names) > _NAMED else ''}"
-        for kind, names in (("missing", missing), ("of another shape", other))
-        if names
-    )
-    raise ConfigError("the weights do not fit the network", where=weights.file, found=listed)
+    """All of the trunk must be there, of the rest what is there must fit."""
+    missing, other = misfits(state, known)
+    missing = [name for name in missing if not name.startswith(_HEAD)]
+    if missing or other:
+        raise ConfigError("the weights do not fit the network", where=weights.file, found=listed(missing, other))

@@ -16,11 +16,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from swav_dali.errors import ConfigError
 
+_NUMBERS: list[Any] = [
+    np.dtype,
+    *(type(np.dtype(name)) for name in ("float32", "float64", "int32", "int64")),
+    *((np.float64().__reduce__()[0], f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),
+]
+"""What a number of NumPy is unpickled with: the reference's optimizer keeps the learning rate as one."""
 _WRAPPERS = ("model", "state_dict")
 _FIX = "give a run folder, one of its checkpoints, or a file of weights"
 
@@ -61,7 +68,7 @@ def read_weights(place: Path) -> Weights:
     if not place.exists():
         raise ConfigError("no such file or folder", where=place, fix=_FIX)
     if place.is_file():
-        return Weights(state=_flat(_load(place), place), file=place, sha256=_digest(place))
+        return Weights(state=flat(load_file(place), place), file=place, sha256=_digest(place))
     if (place / "meta.json").is_file():
         return _of_checkpoint(place)
     checkpoints = [path.parent for path in sorted((place / "checkpoints").glob("step-*/meta.json"))]
@@ -83,15 +90,21 @@ def _of_checkpoint(folder: Path) -> Weights:
     if (digest := _digest(file)) != expected:
         raise ConfigError("bytes differ from those written", where=file, fix="give another checkpoint of the run")
     return Weights(
-        state=_flat(_load(file), file), file=file, sha256=digest, run=folder.parents[1], step=step, config=config
+        state=flat(load_file(file), file), file=file, sha256=digest, run=folder.parents[1], step=step, config=config
     )
 
 
-def _load(file: Path) -> object:
+def load_file(file: Path) -> object:
+    """What a file of tensors and plain values holds, on the CPU.
+
+    Raises:
+        ConfigError: it cannot be read, or holds more than that.
+    """
     try:
         if file.suffix == ".safetensors":
             return _load_safetensors(file)
-        with warnings.catch_warnings(action="ignore"):  # about pickles of other protocols, which it then refuses
+        ignored = warnings.catch_warnings(action="ignore")  # about pickles of other protocols, which it then refuses
+        with ignored, torch.serialization.safe_globals(_NUMBERS):
             return torch.load(file, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, KeyError, pickle.UnpicklingError) as error:
         first = str(error).strip().split("\n", 1)[0]
@@ -108,8 +121,14 @@ def _load_safetensors(file: Path) -> dict[str, Tensor]:
         raise OSError(error) from error
 
 
-def _flat(content: object, file: Path) -> dict[str, Tensor]:
-    """Unwrap, drop `module.`, keep tensors."""
+def flat(content: object, file: Path) -> dict[str, Tensor]:
+    """The tensors of what a file holds, unwrapped and without `module.`.
+
+    The second layer of a head without BatchNorm is number 2 here; a file may have kept the 3 of one with it.
+
+    Raises:
+        ConfigError: none inside.
+    """
     for name in _WRAPPERS:
         if isinstance(content, Mapping) and isinstance(content.get(name), Mapping):
             content = content[name]
@@ -118,6 +137,8 @@ def _flat(content: object, file: Path) -> dict[str, Tensor]:
     state = {str(key).removeprefix("module."): value for key, value in content.items() if isinstance(value, Tensor)}
     if not state:
         raise ConfigError("no tensors inside", where=file, found=", ".join(map(str, list(content)[:4])), fix=_FIX)
+    if not any(name.startswith("projection_head.1.") for name in state):
+        state = {name.replace("projection_head.3.", "projection_head.2."): value for name, value in state.items()}
     return state
 
 

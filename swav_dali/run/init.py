@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from swav_dali.errors import ConfigError
+from swav_dali.exchange.fitting import listed, misfits
 from swav_dali.exchange.weights import read_weights
 from swav_dali.model.net import SwavNet
 
@@ -23,14 +24,14 @@ def begin_with(model: SwavNet, place: Path) -> str:
     own = model.state_dict()
     fitting = {name: value for name, value in weights.state.items() if name in own and own[name].shape == value.shape}
     missing = [name for name in own if name not in fitting and not name.endswith("num_batches_tracked")]
-    trunk = [name for name in missing if not name.startswith(_HEADS)]
-    if trunk:
-        there = weights.state.get(trunk[0])
+    trunk = {name: value for name, value in own.items() if not name.startswith(_HEADS)}
+    lacking, other = misfits(weights.state, trunk)
+    if lacking or other:
         raise ConfigError(
             "weights of another trunk",
             where="--init",
-            found=f"{trunk[0]} {'missing' if there is None else tuple(there.shape)} in {weights.file}",
-            expected=tuple(own[trunk[0]].shape),
+            found=f"{listed(lacking, other)} in {weights.file}",
+            expected=f"all {len(trunk)} tensors of this run's",
             fix="give --model.arch the architecture of these weights",
         )
     model.load_state_dict(fitting, strict=False)

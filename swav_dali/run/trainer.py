@@ -22,6 +22,7 @@ from swav_dali.config.saved import flatten
 from swav_dali.config.sections import RunConfig
 from swav_dali.errors import DivergenceError, TrainingError
 from swav_dali.evaluate.probe_data import open_probe
+from swav_dali.exchange.training import read_training_state
 from swav_dali.method.sound import tensor_names
 from swav_dali.ranks.abort import abort_together
 from swav_dali.ranks.bus_error import bus_errors_named
@@ -32,6 +33,7 @@ from swav_dali.ranks.leaving import Leaving, leave_together
 from swav_dali.ranks.world import World, process_group
 from swav_dali.run.checkpoint import load_parts, prune_checkpoints, rank_file
 from swav_dali.run.folder import way_on, write_config
+from swav_dali.run.go_on import go_on_from
 from swav_dali.run.init import begin_with
 from swav_dali.run.lock import hold_run
 from swav_dali.run.loop import fit
@@ -146,6 +148,8 @@ def _open_run(
         writer=_open_writer(config, world, plan, watch),
         leaving=leaving,
     )
+    if start.is_new and config.go_on_from is not None:
+        start.notes.append(go_on_from(run, read_training_state(config.go_on_from)))
     resumed = None if start.meta is None else continue_run(run, start.folder, start.meta)
     watch.sinks = stack.enter_context(SinkGroup(_open_sinks(run, is_new=start.is_new)))
     watch.event(Event("start", run.clock.step, _headline(run, shards)))
