@@ -28,6 +28,7 @@ from swav_dali.ranks.world import World
 from swav_dali.run.checkpoint import CheckpointMeta, Stateful, fingerprint, rank_file, set_aside, sweep
 
 PATIENCE_SECONDS = 10.0
+LOST_SECONDS = 2.0
 _POLL_SECONDS = 0.05
 _TELLING_SECONDS = 2.0
 Files = dict[str, dict[str, Any]]
@@ -134,8 +135,9 @@ class CheckpointWriter:
         """Give a checkpoint that was begun some seconds to be completed; for a run that ends in an error."""
         if self._thread is None:
             return
+        self._thread.join(LOST_SECONDS)
+        self._is_given_up.set()  # a rank that is lost will never write its part
         self._thread.join(PATIENCE_SECONDS)
-        self._is_given_up.set()
         if not self._thread.is_alive() and self._error is None:
             self.finish()
 

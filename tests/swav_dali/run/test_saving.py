@@ -157,7 +157,7 @@ def one_rank_has_no_room(world: World, root: str) -> str:
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    saving.PATIENCE_SECONDS = 1.0
+    saving.LOST_SECONDS = 0.5
     if world.rank == 1:
         os.fsync = full
     writer = CheckpointWriter(Path(root), world)
