@@ -23,6 +23,7 @@ from swav_dali.errors import ConfigError
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 Device = Literal["auto", "cpu", "cuda"]
+SyncBn = Literal["off", "world", "node"] | int
 OWN_TRUNKS = ("tiny", "resnet18", "resnet34", "resnet50", "resnet50w2", "resnet50w4", "resnet50w5")
 FOREIGN_TRUNKS = ("torchvision:", "timm:")
 Verify = Literal["sample", "full", "off"]
@@ -82,8 +83,9 @@ class ModelConfig:
     num_prototypes: Annotated[int | tuple[int, ...], NUMBERS] = 3000
     """Prototypes K; the loss of a model that has learnt nothing is ln K. Several numbers make as many heads, each with
     codes of its own, and the loss their mean."""
-    sync_bn: Literal["off", "world", "node"] = "off"
-    """BatchNorm statistics over one rank, over all ranks, or over the ranks of a node; CUDA only."""
+    sync_bn: SyncBn = "off"
+    """BatchNorm statistics over one rank, over all ranks, over the ranks of a node, or over groups of so many ranks,
+    which must divide their number; CUDA only."""
     channels_last: Expert[bool] = True
     """Keep convolutions in the memory order the pipeline writes."""
     compile: Expert[bool] = False
@@ -108,6 +110,8 @@ class ModelConfig:
             )
         at_least("--model.embedding-dim", self.embedding_dim, 2)
         at_least("--model.hidden-dim", self.hidden_dim, 0)
+        if isinstance(self.sync_bn, int):
+            at_least("--model.sync-bn", self.sync_bn, 2)
         at_least("--model.num-prototypes", min(self.heads, default=0), 2)
 
     @property

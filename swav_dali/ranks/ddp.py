@@ -8,37 +8,38 @@ from __future__ import annotations
 
 import warnings
 from functools import partial
-from typing import Literal
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from swav_dali.config.sections import SyncBn
 from swav_dali.errors import ConfigError
 from swav_dali.ranks.world import World
 
 _APART = "prototypes."
 
 
-def wrap(model: nn.Module, world: World, *, sync_bn: Literal["off", "world", "node"]) -> nn.Module:
+def wrap(model: nn.Module, world: World, *, sync_bn: SyncBn) -> nn.Module:
     """`model` itself on one rank, its DistributedDataParallel wrapper on several.
 
     Buffers are not broadcast: running statistics are a rank's own, or equal already under SyncBatchNorm.
     `model` keeps its parameters and, with `sync_bn`, gets synchronized BatchNorm layers in place.
 
     Raises:
-        ConfigError: synchronized BatchNorm on CPUs, for which torch has no kernel.
+        ConfigError: groups that do not divide the ranks, or synchronized BatchNorm on CPUs, for which torch has no
+            kernel.
     """
+    group_size = ranks_of_a_norm(sync_bn, num_ranks=world.size, ranks_per_node=world.ranks_per_node)
     if world.size == 1:
         return model
-    if sync_bn != "off":
+    if group_size > 1:
         if world.device.type != "cuda":
             raise ConfigError(
                 "synchronized BatchNorm needs CUDA", where="--model.sync-bn", found=sync_bn, expected="off"
             )
-        group = dist.group.WORLD if sync_bn == "world" else _node_group(world)
-        nn.SyncBatchNorm.convert_sync_batchnorm(model, process_group=group)
+        synchronize_norms(model, group_size)
     device_ids = [world.device] if world.device.type == "cuda" else None
     with warnings.catch_warnings():  # the successor's name is not known to torch 2.9
         warnings.filterwarnings("ignore", ".*broadcast_buffers.* is deprecated", FutureWarning)
@@ -65,21 +66,40 @@ def _average(net: DistributedDataParallel, parameter: Tensor) -> None:
     torch.autograd.Variable._execution_engine.queue_callback(finish)
 
 
+def ranks_of_a_norm(sync_bn: SyncBn, *, num_ranks: int, ranks_per_node: int) -> int:
+    """How many ranks share the statistics of their BatchNorm; 1 for none.
+
+    Raises:
+        ConfigError: groups of that many ranks leave some over.
+    """
+    known = {"off": 1, "world": num_ranks, "node": ranks_per_node}
+    size = sync_bn if isinstance(sync_bn, int) else known[sync_bn]
+    if num_ranks % size:
+        is_node = sync_bn == "node"
+        raise ConfigError(
+            "nodes have different numbers of ranks" if is_node else "groups of BatchNorm leave ranks over",
+            where="--model.sync-bn",
+            found=f"{num_ranks} rank(s), {size} on this node"
+            if is_node
+            else f"groups of {size} for {num_ranks} rank(s)",
+            expected="world or off" if is_node else "a divisor of the number of ranks, world or off",
+        )
+    return size
+
+
+def synchronize_norms(model: nn.Module, group_size: int) -> None:
+    """Make the BatchNorm layers of `model` share statistics over groups of neighbouring ranks; collective.
+
+    Neighbouring ranks are those of one machine, as torchrun and srun count them.
+    """
+    group = dist.group.WORLD
+    if group_size != dist.get_world_size():
+        group, _ = dist.new_subgroups(group_size=group_size)
+    nn.SyncBatchNorm.convert_sync_batchnorm(model, process_group=group)
+
+
 def share_buffers(model: nn.Module) -> None:
     """Give every rank rank 0's BatchNorm statistics, so that all evaluate the network that a checkpoint holds."""
     if dist.is_initialized():
         for buffer in model.buffers():
             dist.broadcast(buffer, src=0)
-
-
-def _node_group(world: World) -> dist.ProcessGroup:
-    if world.size % world.ranks_per_node:
-        raise ConfigError(
-            "nodes have different numbers of ranks",
-            where="--model.sync-bn",
-            found=f"{world.size} ranks, {world.ranks_per_node} on this node",
-            expected="world or off",
-        )
-    group, _ = dist.new_subgroups(group_size=world.ranks_per_node)
-    assert group is not None
-    return group

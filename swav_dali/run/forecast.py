@@ -12,6 +12,7 @@ from swav_dali.config.length import follow_steps, warnings_on_length
 from swav_dali.config.rules import RULES, Setting, warnings_on_choices
 from swav_dali.config.saved import flag, flatten
 from swav_dali.config.sections import RunConfig
+from swav_dali.ranks.ddp import ranks_of_a_norm
 from swav_dali.run.memory import Footprint, footprint
 
 _GB = 1e9
@@ -29,11 +30,12 @@ def forecast(config: RunConfig, asked: Asked, *, given: Collection[str] = ()) ->
 
     Raises:
         PipelineError: the set is smaller than one global batch.
-        ConfigError: a network or a queue that cannot be made.
+        ConfigError: a network, a queue or groups of ranks that cannot be made.
     """
     batch = config.data.batch_size * asked.num_ranks
     a_pass = steps_per_epoch(num_samples=asked.images, world_size=asked.num_ranks, batch_size=config.data.batch_size)
     steps = config.optim.steps_per_epoch or a_pass
+    ranks_of_a_norm(config.model.sync_bn, num_ranks=asked.num_ranks, ranks_per_node=1)
     config = follow_steps(config, steps * config.optim.epochs, given)
     is_half = config.precision != "float32" and config.device != "cpu"
     memory = footprint(config, num_ranks=asked.num_ranks, dtype=torch.bfloat16 if is_half else None)

@@ -109,6 +109,12 @@ def test_epochs_counted_in_steps_are_told_in_passes() -> None:
     assert float(warmup[2]) == 50  # half of the run's 5 passes, 20 epochs each
 
 
+def test_several_heads_are_planned_like_any() -> None:
+    page = forecast(small(model__num_prototypes=(30, 40)), asked(images=4000))
+    assert "30 40" in page
+    assert "nothing here is known to fail" in page
+
+
 def test_recomputed_blocks_keep_less() -> None:
     config = small(model__recompute=True)
     assert footprint(config, num_ranks=1, dtype=None).kept < footprint(small(), num_ranks=1, dtype=None).kept
@@ -119,6 +125,8 @@ def test_a_set_below_one_batch_and_a_queue_below_one_are_mistakes() -> None:
         forecast(small(), asked(images=20))
     with pytest.raises(ConfigError, match="shorter than one global batch"):
         forecast(small(swav__queue_length=20), asked(images=200))
+    with pytest.raises(ConfigError, match="groups of 3 for 4"):
+        forecast(small(model__sync_bn=3), asked(images=200))
 
 
 def test_its_flags_are_taken_out_and_the_rest_is_the_run_s() -> None:
