@@ -6,6 +6,7 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import socket
 import time
 from collections.abc import Iterator
 from datetime import timedelta
@@ -83,3 +84,14 @@ def test_ranks_that_do_not_come_are_an_error_in_time(tmp_path: object) -> None:
 def test_alone_a_value_of_the_first_rank_is_the_value() -> None:
     assert not dist.is_initialized()
     assert from_main("x") == "x"
+
+
+def test_a_first_machine_that_is_not_there_is_one_line() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"tcp://127.0.0.1:{free.getsockname()[1]}"  # bound, but nobody listens
+        with pytest.raises(
+            TrainingError, match=f"^{address}: the ranks cannot meet, found .*is that machine up"
+        ) as said:
+            meet(address, rank=1, size=2, timeout=timedelta(seconds=1))
+    assert "\n" not in str(said.value)

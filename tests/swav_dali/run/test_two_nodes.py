@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -67,10 +66,7 @@ def test_a_cut_cable_ends_both_nodes_with_its_reason_and_a_start_goes_on(
     with started(hosts, arguments, tmp_path / "first", srun=srun) as nodes:
         nodes.wait_for(lambda: last_step(tmp_path / "run") >= 5)
         hosts.cut()
-        began = time.monotonic()
-        codes = nodes.codes()
-        assert time.monotonic() - began < TIMEOUT + 60
-        assert codes == ([2, 2] if srun else [1, 1])
+        assert nodes.codes(TIMEOUT + 240) == ([2, 2] if srun else [1, 1])  # 19 and 29 s on a quiet machine
         for index in range(2):
             assert "error: the connection to another rank is lost, found no answer" in nodes.said(index)
     hosts.join()
