@@ -8,13 +8,14 @@ no exception. A rank that is killed outright writes nothing: torchrun and srun e
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import json
 import os
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,7 +39,7 @@ EXIT_CODE = 2
 _ERROR, _HEARD = "abort/error", "abort/heard"
 
 
-@contextmanager
+@contextlib.contextmanager
 def abort_together(world: World, store: Store | None = None) -> Iterator[None]:
     """Within the block an exception on one rank, Ctrl-C included, ends all ranks; to be entered by every rank.
 
@@ -73,6 +74,7 @@ def abort_together(world: World, store: Store | None = None) -> Iterator[None]:
         else:
             _tell_all(store, world, lost or error, patience=patience)
         if lost is not None:
+            atexit.register(_leave, _code(lost))
             raise lost from error
         raise
     finally:
@@ -138,6 +140,14 @@ def _end_later(message: str) -> None:
     timer = threading.Timer(2 * PATIENCE_SECONDS, _end, [message])
     timer.daemon = True
     timer.start()
+
+
+def _leave(code: int) -> None:
+    """Skip Python's own end: it kills a thread that comes back from a dead store's C++, and with it the process."""
+    with contextlib.suppress(OSError, ValueError):  # closed, or nobody reads
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(code)
 
 
 def _end(message: str) -> None:

@@ -33,7 +33,7 @@ class Nodes:
         """Everything that host `index` has said."""
         return self.logs[index].read_text(errors="replace")
 
-    def wait_for(self, is_reached: Callable[[], bool], seconds: float = 300.0) -> None:
+    def wait_for(self, is_reached: Callable[[], bool], seconds: float = 600.0) -> None:
         """Until it is so; raises TimeoutError after `seconds`, or RuntimeError if a host has ended before."""
         until = time.monotonic() + seconds
         while not is_reached():
@@ -43,7 +43,7 @@ class Nodes:
                 raise TimeoutError("\n".join(self.said(index)[-3000:] for index in range(2)))
             time.sleep(0.05)
 
-    def codes(self, seconds: float = 300.0) -> list[int]:
+    def codes(self, seconds: float = 600.0) -> list[int]:
         """Exit codes of both hosts' launchers; raises subprocess.TimeoutExpired."""
         until = time.monotonic() + seconds
         return [process.wait(max(0.0, until - time.monotonic())) for process in self.processes]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import training
 
 from shards.errors import UserError, run_command
 from swav_dali.ranks.abort import abort_together
@@ -95,3 +97,39 @@ def test_one_rank_keeps_its_exception() -> None:
     world = World(rank=0, size=1, local_rank=0, device=torch.device("cpu"))
     with pytest.raises(KeyError), abort_together(world):
         raise KeyError("mine")
+
+
+BEYOND_A_CUT_CABLE = """
+import sys, time
+from datetime import timedelta
+import torch, torch.distributed as dist
+from shards.errors import run_command
+from swav_dali.ranks.abort import abort_together
+from swav_dali.ranks.world import World
+
+class Store:
+    def __init__(self):
+        self.real = dist.TCPStore("127.0.0.1", 0, None, True, timeout=timedelta(seconds=4))
+    def check(self, keys):
+        return self.real.get("never")  # waits in C++, and comes back while Python ends
+
+class Slow:
+    def __del__(self):
+        time.sleep(4)
+
+keep = Slow()
+def main():
+    with abort_together(World(rank=1, size=2, local_rank=0, device=torch.device("cpu")), Store()):
+        time.sleep(1)
+        raise RuntimeError("Timed out waiting 10000ms for recv operation to complete")
+sys.exit(run_command(main))
+"""
+
+
+def test_a_store_that_does_not_answer_neither_holds_the_rank_nor_ends_it_by_an_abort() -> None:
+    command = [sys.executable, "-c", BEYOND_A_CUT_CABLE]
+    done = subprocess.run(command, cwd=training.ROOT, capture_output=True, text=True, timeout=120, check=False)
+    (error,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert "the connection to another rank is lost, found no answer within 10 s" in error
+    assert done.returncode == 2
+    assert "terminate" not in done.stderr
