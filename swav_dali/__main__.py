@@ -8,11 +8,12 @@ import sys
 
 from shards.errors import run_command
 
-COMMANDS = ("report", "wandb", "evaluate", "features", "assign", "export", "bench")
+COMMANDS = ("report", "wandb", "dashboard", "evaluate", "features", "assign", "export", "bench")
 EXAMPLES = """\
 examples:
   python -m swav_dali report runs/demo                   runs/demo/report.html, anew
   python -m swav_dali wandb runs/demo                    the whole run as one wandb run, however often it was resumed
+  python -m swav_dali dashboard runs/demo --wandb        a workspace in wandb: throughput, time, learning, health
   python -m swav_dali evaluate linear runs/demo          linear heads on frozen features
   python -m swav_dali evaluate knn runs/demo             k nearest neighbours, several k at once
   python -m swav_dali features runs/demo data/demo/validation demo.npz

@@ -20,6 +20,7 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument("run_folder", type=Path, metavar="RUN", help="the run folder")
     parser.add_argument("--mode", choices=("offline", "online"), default="offline", help="where to (default offline)")
     parser.add_argument("--project", metavar="NAME", help="wandb project (default the run's --log.wandb-project)")
+    parser.add_argument("--tables", action="store_true", help="send the run's pictures too, as tables")
     parser.set_defaults(run=run)
 
 
@@ -29,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
     from swav_dali.watch.sinks.base import SinkNotice
 
     try:
-        sent = replay(args.run_folder, mode=args.mode, project=args.project)
+        sent = replay(args.run_folder, mode=args.mode, project=args.project, tables=args.tables)
     except SinkNotice as notice:
         say(str(notice))
         return 1

@@ -55,6 +55,10 @@ class KnnProbe:
         """Top-1 accuracy in [0, 1] of `features`, a function (batch, 3, size, size) -> (batch, dim)."""
         return self._top1(features, self._config.resize, self._config.size)
 
+    def validation_images(self) -> Iterable[ImageBatch]:
+        """This rank's validation images, as `measure` sees them; not collective."""
+        return self._validation(self._config.resize, self._config.size)
+
     def state_dict(self) -> dict[str, Any]:
         """The floors and what they depend on."""
         return {"floors": dict(self.floors), "key": self._key}

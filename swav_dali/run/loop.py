@@ -50,6 +50,8 @@ def _train_epoch(run: Run) -> None:
     for batch in watch.waits(loader):
         if watch.wants_headspace:
             _measure_headspace(run, batch)
+        if run.services.pictures is not None and run.services.pictures.crops_are_due:
+            run.services.pictures.crops(batch, watch, step=run.clock.step)
         result = _watched_step(run, batch)
         run.clock.step += 1
         watch.step(result, images=loader.batch_size, replaced=batch.replaced, step=run.clock.step)
@@ -118,11 +120,13 @@ def _measure_headspace(run: Run, batch: MultiCropBatch) -> None:
 
 
 def _end_epoch(run: Run) -> None:
-    probe = run.services.probe
+    probe, watch, pictures = run.services.probe, run.services.watch, run.services.pictures
     if probe is not None and run.plan.knn_is_due(run.epoch):
         share_buffers(run.parts.model)
         top1 = probe.measure(run.parts.model.features)
-        run.services.watch.record({**_place(run), "knn_top1": top1, **probe.floors})
+        watch.record({**_place(run), "knn_top1": top1, **probe.floors})
+        if pictures is not None:
+            pictures.prototypes(run.parts.model, probe, watch, step=run.clock.step, epoch=run.epoch)
     if run.plan.epoch_checkpoint_is_due(run.epoch):
         _save(run)
 

@@ -23,6 +23,7 @@ from swav_dali.ranks.leaving import Leaving
 from swav_dali.ranks.world import World
 from swav_dali.run.checkpoint import Stateful
 from swav_dali.run.data_guard import DataGuard
+from swav_dali.run.pictures import Pictures
 from swav_dali.run.plan import TrainPlan
 from swav_dali.run.random_state import RandomState
 from swav_dali.run.saving import CheckpointWriter
@@ -78,6 +79,8 @@ class Services:
     watch: Watch
     guard: DataGuard = field(default_factory=DataGuard)
     shard_check: ShardCheck | None = None
+    pictures: Pictures | None = None
+    """Rank 0's."""
 
     def refuse_changed_shards(self, *, at_the_end: bool = False) -> None:
         """Raise ShardError if a shard has been found changed; at the end all that were to be compared have been."""

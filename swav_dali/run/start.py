@@ -8,6 +8,7 @@ checkpoint is, and its figures are set aside.
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,7 @@ from swav_dali.ranks.world import World, from_main
 from swav_dali.run.checkpoint import CheckpointMeta, check_checkpoint, load_meta, step_folders
 from swav_dali.run.folder import refuse_other_config
 from swav_dali.run.versions import changed_versions, refuse_other_dali
+from swav_dali.watch.pictures import FOLDER as PICTURES
 from swav_dali.watch.sinks.jsonl import read_lines
 
 _MOST_REASONS = 3
@@ -122,7 +124,8 @@ def _first(reasons: list[str]) -> str:
 
 
 def set_old_figures_aside(folder: Path) -> None:
-    """Keep the figures of a run that starts over beside those of the new one."""
+    """Keep the figures of a run that starts over beside those of the new one; its pictures are drawn again."""
+    shutil.rmtree(folder / PICTURES, ignore_errors=True)
     path = folder / "metrics.jsonl"
     if path.exists():
         path.replace(folder / "metrics.old.jsonl")

@@ -18,7 +18,6 @@ from pipelines.reading.decode_cost import decode_milliseconds
 from shards.tars.shardset import ShardSet
 from swav_dali.config.length import follow_steps, notes_on_length, warnings_on_length
 from swav_dali.config.rules import warnings_on_choices
-from swav_dali.config.saved import flatten
 from swav_dali.config.sections import RunConfig
 from swav_dali.errors import DivergenceError, TrainingError
 from swav_dali.evaluate.probe_data import open_probe
@@ -32,24 +31,23 @@ from swav_dali.ranks.interface import check_interface
 from swav_dali.ranks.leaving import Leaving, leave_together
 from swav_dali.ranks.world import World, process_group
 from swav_dali.run.checkpoint import load_parts, prune_checkpoints, rank_file
-from swav_dali.run.folder import way_on, write_config
+from swav_dali.run.folder import way_on
 from swav_dali.run.go_on import go_on_from
 from swav_dali.run.init import begin_with
 from swav_dali.run.lock import hold_run
 from swav_dali.run.loop import fit
 from swav_dali.run.make import check_shards, guard_shards, load_shards, make_parts, open_data
 from swav_dali.run.parts import Run, Services
+from swav_dali.run.pictures import Pictures
 from swav_dali.run.plan import TrainPlan
 from swav_dali.run.resolve import resolve
 from swav_dali.run.resume import continue_run
 from swav_dali.run.saving import CheckpointWriter
-from swav_dali.run.start import Start, find_start, set_old_figures_aside
+from swav_dali.run.sinks import open_sinks
+from swav_dali.run.start import Start, find_start
 from swav_dali.run.summary import say_complete, summarize
 from swav_dali.run.versions import versions
-from swav_dali.watch.sinks.base import Event, Sink, SinkGroup
-from swav_dali.watch.sinks.console import ConsoleSink
-from swav_dali.watch.sinks.jsonl import JsonlSink
-from swav_dali.watch.sinks.report import ReportSink
+from swav_dali.watch.sinks.base import Event, SinkGroup
 from swav_dali.watch.skipped import SkippedSteps
 from swav_dali.watch.watch import PerImage, Watch
 
@@ -143,6 +141,7 @@ def _open_run(
             watch=watch,
             guard=guard_shards(config, shards, world),
             shard_check=shard_check,
+            pictures=_pictures(config, world, is_new=start.is_new),
         ),
         versions=versions(),
         writer=_open_writer(config, world, plan, watch),
@@ -151,7 +150,7 @@ def _open_run(
     if start.is_new and config.go_on_from is not None:
         start.notes.append(go_on_from(run, read_training_state(config.go_on_from)))
     resumed = None if start.meta is None else continue_run(run, start.folder, start.meta)
-    watch.sinks = stack.enter_context(SinkGroup(_open_sinks(run, is_new=start.is_new)))
+    watch.sinks = stack.enter_context(SinkGroup(open_sinks(run, is_new=start.is_new, warnings=start.warnings)))
     watch.event(Event("start", run.clock.step, _headline(run, shards)))
     for text in start.notes:
         watch.event(Event("start", run.clock.step, text))
@@ -168,7 +167,7 @@ def _open_writer(config: RunConfig, world: World, plan: TrainPlan, watch: Watch)
         root,
         world,
         tidy=lambda step: prune_checkpoints(root, step=step, keep=keep, is_permanent=plan.checkpoint_is_permanent),
-        tell=lambda step, folder: watch.event(Event("checkpoint", step, f"checkpoint {folder}")),
+        tell=lambda step, folder: watch.event(Event("checkpoint", step, f"checkpoint {folder}", str(folder))),
     )
 
 
@@ -190,6 +189,13 @@ def _is_complete(config: RunConfig, start: Start, loader: Loader) -> bool:
     return True
 
 
+def _pictures(config: RunConfig, world: World, *, is_new: bool) -> Pictures | None:
+    if not world.is_main:
+        return None
+    augment = config.data.augment
+    return Pictures(config.folder, config.log.pictures, augment.mean, augment.std, is_new=is_new)
+
+
 def _open_watch(config: RunConfig, shards: ShardSet | None, world: World, skipped: SkippedSteps) -> Watch:
     per_image = PerImage(crops=sum(group.num for group in config.data.crops))
     if shards is not None:
@@ -207,34 +213,6 @@ def _open_watch(config: RunConfig, shards: ShardSet | None, world: World, skippe
         traces=config.log.trace,
         heads=config.model.heads,
     )
-
-
-def _open_sinks(run: Run, *, is_new: bool) -> list[Sink]:
-    config, plan, step = run.config, run.plan, run.clock.step
-    if not run.world.is_main:
-        return []
-    if is_new:
-        set_old_figures_aside(config.folder)
-    run_id = write_config(config, is_new=is_new)
-    sinks: list[Sink] = [JsonlSink(config.folder, resume_step=-1 if is_new else step)]
-    if config.log.console:
-        sinks.append(ConsoleSink(total_steps=plan.total_steps, start_step=step, epochs=plan.epochs))
-    if config.log.report_minutes > 0:
-        sinks.append(ReportSink(config.folder, every_minutes=config.log.report_minutes))
-    if config.log.wandb != "off":
-        from swav_dali.watch.sinks.wandb import WandbSink
-
-        sinks.append(
-            WandbSink(
-                config.folder,
-                mode=config.log.wandb,
-                project=config.log.wandb_project,
-                name=config.name,
-                run_id=run_id,
-                config=flatten(config),
-            )
-        )
-    return sinks
 
 
 def _headline(run: Run, shards: ShardSet | None) -> str:

@@ -14,15 +14,17 @@ from pathlib import Path
 from typing import Any
 
 from swav_dali.errors import ConfigError
+from swav_dali.watch.environment import read_environment
+from swav_dali.watch.pictures import galleries
 from swav_dali.watch.record import BY_KEY
 from swav_dali.watch.sinks.base import Event, Record, SinkNotice
 from swav_dali.watch.sinks.jsonl import read_lines
-from swav_dali.watch.sinks.wandb import WandbSink
+from swav_dali.watch.sinks.wandb import WandbExtras, WandbSink, login_is_found
 
 _OFFLINE = "offline-run-*"
 
 
-def replay(folder: Path, *, mode: str, project: str | None = None) -> int:
+def replay(folder: Path, *, mode: str, project: str | None = None, tables: bool = False) -> int:
     """Send a run's records and newest events to wandb under the run's own id; returns how many steps were sent.
 
     Offline, the run's earlier offline folders are set aside. Online, steps that the run has already are left out.
@@ -31,13 +33,15 @@ def replay(folder: Path, *, mode: str, project: str | None = None) -> int:
         folder: of the run; its process may still be writing.
         mode: online | offline.
         project: wandb project, None for the one the run was started with.
+        tables: whether the run's pictures are sent too.
 
     Raises:
-        ConfigError: it is no run folder.
-        TrainingError: online without a login.
+        ConfigError: it is no run folder, or online without a login.
         SinkNotice: the server does not answer, so what was written is an offline folder.
     """
-    config = _read_config(folder)
+    config = read_config(folder)
+    if mode == "online" and not login_is_found():
+        raise ConfigError("wandb has no login", where="--mode", found=mode, fix="log in, or use offline")
     earlier = sorted((folder / "wandb").glob(_OFFLINE))
     sink = WandbSink(
         folder,
@@ -45,7 +49,8 @@ def replay(folder: Path, *, mode: str, project: str | None = None) -> int:
         project=project or str(config.get("log.wandb_project", "swav-dali")),
         name=str(config.get("name", folder.name)),
         run_id=str(config["run_id"]),
-        config={key: value for key, value in config.items() if key != "run_id"},
+        config={**{key: value for key, value in config.items() if key != "run_id"}, **read_environment(folder)},
+        extras=WandbExtras(tables=tables),
     )
     failed = True
     try:
@@ -61,19 +66,39 @@ def replay(folder: Path, *, mode: str, project: str | None = None) -> int:
 
 def _send(folder: Path, sink: WandbSink) -> int:
     first, sent = sink.next_step, 0
-    for record in steps(folder):
-        if int(record["step"]) >= first:
-            sink.record(record)
-            sent += 1
-    notice: SinkNotice | None = None
+    drawn = [Event("pictures", gallery.step, gallery.title, str(path)) for path, gallery in galleries(folder)]
+    told: list[Record | Event] = sorted([*steps(folder), *drawn], key=_step)
+    notices: list[SinkNotice] = []
+    for each in told:
+        if _step(each) >= first:
+            if isinstance(each, Event):
+                _tell(sink, each, notices)
+            else:
+                sink.record(each)
+                sent += 1
+    sink.summarize(_evaluations(folder))
     for event in _newest_events(folder):
-        try:
-            sink.event(event)
-        except SinkNotice as told:
-            notice = told
-    if notice is not None:
-        raise notice
+        _tell(sink, event, notices)
+    if notices:
+        raise notices[-1]
     return sent
+
+
+def _tell(sink: WandbSink, event: Event, notices: list[SinkNotice]) -> None:
+    try:
+        sink.event(event)
+    except SinkNotice as notice:
+        notices.append(notice)
+
+
+def _evaluations(folder: Path) -> dict[str, list[float]]:
+    """Every value of what was evaluated, in the order of the steps; they may come after an online run has ended."""
+    told: dict[str, list[float]] = {}
+    for record in steps(folder):
+        for key, value in record.items():
+            if BY_KEY[key].group == "Evaluation":
+                told.setdefault(key, []).append(float(value))
+    return told
 
 
 def steps(folder: Path) -> Iterator[Record]:
@@ -85,17 +110,18 @@ def steps(folder: Path) -> Iterator[Record]:
         yield {key: value for key, value in merged.items() if key in BY_KEY}
 
 
-def _step(record: dict[str, Any]) -> int:
-    return int(record["step"])
+def _step(told: Record | Event) -> int:
+    return told.step if isinstance(told, Event) else int(told["step"])
 
 
 def _newest_events(folder: Path) -> list[Event]:
     events = [json.loads(line) for line in read_lines(folder / "events.jsonl")]
     newest = {event["kind"]: Event(event["kind"], int(event["step"]), str(event["text"])) for event in events}
-    return list(newest.values())
+    return [event for event in newest.values() if event.kind != "pictures"]
 
 
-def _read_config(folder: Path) -> dict[str, Any]:
+def read_config(folder: Path) -> dict[str, Any]:
+    """A run's config.json, with its `run_id`; raises ConfigError for what is no run folder."""
     path = folder / "config.json"
     try:
         config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))

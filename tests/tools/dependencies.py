@@ -41,6 +41,9 @@ REASONS = {
     "dask": "the same",
     "onnx": "export of the backbone",
     "onnxscript": "torch's exporter needs it",
+    "wandb-workspaces": "makes a run's workspace in wandb",
+    "tensorboard": "writes and reads event files",
+    "trackio": "local dashboard with wandb's calls; not in the tests' environment, which its pillow would change",
     "timm": "oracle of export tests",
     "onnxruntime": "oracle of export tests",
     "scikit-learn": "oracle of evaluation tests",
@@ -52,7 +55,17 @@ REASONS = {
     "mypy": "types",
     "import-linter": "imports one way",
 }
-GROUPS = {"": "Always", "cuda12": "CUDA 12", "sources": "Sources", "remote": "URLs", "export": "Export", "dask": "Dask"}
+GROUPS = {
+    "": "Always",
+    "cuda12": "CUDA 12",
+    "sources": "Sources",
+    "remote": "URLs",
+    "export": "Export",
+    "dask": "Dask",
+    "dashboard": "wandb workspaces",
+    "tensorboard": "TensorBoard",
+    "trackio": "trackio",
+}
 
 
 def declared() -> dict[str, list[str]]:

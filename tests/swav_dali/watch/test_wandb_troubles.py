@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 import training
+from wandb_server import reaping
 
-from swav_dali.errors import TrainingError
+from swav_dali.errors import ConfigError
+from swav_dali.watch import replay as replay_module
 from swav_dali.watch.sinks import wandb as sink_module
 from swav_dali.watch.sinks.base import Event, SinkGroup
 from swav_dali.watch.sinks.wandb import WandbSink
@@ -30,6 +32,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
         monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{bound.getsockname()[1]}")
         monkeypatch.setenv("WANDB_API_KEY", KEY)
         monkeypatch.setattr(sink_module, "ANSWER_SECONDS", 1.0)
+        monkeypatch.setattr(sink_module, "_tear_down", reaping(sink_module._tear_down))
         sink_module.wandb.teardown()  # an earlier test of this process may have made wandb read the environment
         yield bound
     sink_module.wandb.teardown()
@@ -55,10 +58,19 @@ def test_with_a_key_but_no_server_the_run_is_offline_within_seconds_and_says_so(
     assert list(tmp_path.glob("wandb/offline-run-*/*.wandb"))
 
 
-def test_online_without_a_login_is_a_mistake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_online_without_a_login_the_run_is_offline_and_a_replay_is_a_mistake(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sink_module, "login_is_found", lambda: False)
-    with pytest.raises(TrainingError, match=r"--log\.wandb: wandb has no login, found online; log in, or use offline"):
-        open_sink(tmp_path, "online")
+    group = SinkGroup([open_sink(tmp_path, "online")])
+    with pytest.warns(UserWarning, match="wandb is offline for this start, .*there is no login"):
+        group.event(Event("start", 0, "hello"))
+    group.close()
+    assert list(tmp_path.glob("wandb/offline-run-*/*.wandb"))
+    monkeypatch.setattr(replay_module, "login_is_found", lambda: False)
+    (tmp_path / "config.json").write_text('{"run_id": "abc"}')
+    with pytest.raises(ConfigError, match="--mode: wandb has no login, found online; log in, or use offline"):
+        replay_module.replay(tmp_path, mode="online")
 
 
 def test_the_key_is_in_no_file_and_no_word(
