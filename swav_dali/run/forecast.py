@@ -37,14 +37,15 @@ def forecast(config: RunConfig, asked: Asked, *, given: Collection[str] = ()) ->
     steps = config.optim.steps_per_epoch or a_pass
     ranks_of_a_norm(config.model.sync_bn, num_ranks=asked.num_ranks, ranks_per_node=1)
     config = follow_steps(config, steps * config.optim.epochs, given)
-    is_half = config.precision != "float32" and config.device != "cpu"
-    memory = footprint(config, num_ranks=asked.num_ranks, dtype=torch.bfloat16 if is_half else None)
+    precision = _precision(config)
+    dtype = None if precision == "float32" else getattr(torch, precision)
+    memory = footprint(config, num_ranks=asked.num_ranks, dtype=dtype)
     lines = [
         f"{config.name}: {asked.images} images ({asked.pictures}), {asked.num_ranks} rank(s) x "
         f"{config.data.batch_size} = {batch} images a step",
         _row("steps", f"{steps} an epoch, {steps * config.optim.epochs} in all{_pass(asked.images, batch, steps)}"),
         _row("time", _time(steps * batch, config.optim.epochs, asked.images_per_second)),
-        _row("memory", _memory(memory, config, is_half=is_half)),
+        _row("memory", _memory(memory, config, precision)),
         _row("", "an estimate: workspaces of libraries, fragmentation and the loader's buffers come on top"),
         _row("disk", _disk(memory, config, asked.num_ranks)),
         "",
@@ -75,13 +76,19 @@ def _time(images: int, epochs: int, speed: float | None) -> str:
     )
 
 
-def _memory(memory: Footprint, config: RunConfig, *, is_half: bool) -> str:
+def _precision(config: RunConfig) -> str:
+    """What a run on a GPU would have, unless it is to be on CPUs."""
+    if config.device == "cpu":
+        return "float32"
+    return "bfloat16" if config.precision == "auto" else config.precision
+
+
+def _memory(memory: Footprint, config: RunConfig, precision: str) -> str:
     images = config.data.batch_size // config.optim.micro_batches
     rest = memory.total - memory.kept
     return (
         f"{memory.total / _GB:.2f} GB a rank: {rest / _GB:.2f} for {memory.parameters / 1e6:.1f} M parameters, "
-        f"gradients, optimizer and queue, {memory.kept / _GB:.2f} kept of {images} images for backward in "
-        f"{'bfloat16' if is_half else 'float32'}"
+        f"gradients, optimizer and queue, {memory.kept / _GB:.2f} kept of {images} images for backward in {precision}"
     )
 
 

@@ -73,6 +73,15 @@ def test_the_end_tells_loss_knn_and_where_things_are(finished: Path) -> None:
         assert words in said
 
 
+def test_choices_that_are_known_to_fail_are_warned_of_once(finished: Path) -> None:
+    said = [json.loads(line) for line in (finished / "whole" / "events.jsonl").read_text().splitlines()]
+    warned = [
+        event["text"] for event in said if event["kind"] == "warning" and "--swav.queue-start-epoch" in event["text"]
+    ]
+    assert len(warned) == 1
+    assert "swav issues 56 and 69" in warned[0]
+
+
 def test_started_again_it_says_it_is_complete_and_changes_nothing(finished: Path, tiny_data: Path) -> None:
     before = (finished / "whole" / "metrics.jsonl").read_bytes()
     done = training.run(training.command(tiny_data, finished, "whole", log__wandb="offline"))
