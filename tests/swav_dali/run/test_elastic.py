@@ -102,10 +102,10 @@ def test_a_request_to_all_ranks_leaves_a_checkpoint_and_exit_code_75(
     reached = last_step(tmp_path / "run")
     assert reached >= step
     assert (tmp_path / "run" / "checkpoints" / f"step-{reached:08d}").is_dir()
-    assert seconds < 30  # 2 on a machine of its own; here others may take the cores
+    assert seconds < 120  # see docs/launching.md for what it takes where the cores are free
     process = start(command, **job)
     said = ended(process)
     assert process.returncode == 0, said
-    assert f"step {reached}" in said
+    assert f"the next step is {reached + 1}" in said
     print(f"{number.name} at step {reached}: left after {seconds:.1f} s")
     assert_same_run(tmp_path / "run", alone)
