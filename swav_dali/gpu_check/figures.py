@@ -76,5 +76,7 @@ FIGURES: tuple[Figure, ...] = (
     Figure(name="six deterministic steps twice", function=f"{_HERE}.training:deterministic", limit=60),
     Figure(name="trunk eager and compiled, ms", function=f"{_HERE}.trunk:compiled", limit=240),
     Figure(name="BatchNorm and SyncBatchNorm, ms", function=f"{_HERE}.trunk:batch_norms", limit=60),
+    Figure(name="ways to train", function=f"{_HERE}.ways:ways", limit=180),
+    Figure(name="stop for a checkpoint", function=f"{_HERE}.ways:saving", limit=60),
     Figure(name="gpu tests", function=f"{_HERE}.runs:gpu_tests", limit=300),
 )

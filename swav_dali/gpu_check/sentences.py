@@ -8,6 +8,7 @@ from swav_dali.gpu_check.figures import FIGURES
 from swav_dali.gpu_check.record import Record
 
 GOALS = {"share of synthetic input": 0.97, "device wait": 0.02}
+_WAYS = ("ways to train", "stop for a checkpoint")
 _WORDS = {"gpu": "crops by gpu", "cpu": "crops by cpu", "dali": "crops by dali"}
 
 
@@ -143,7 +144,7 @@ def _bits(record: Record) -> list[str]:
 
 def _rest(record: Record) -> list[str]:
     lines = []
-    for name in ("parts of a step, ms", "trunk eager and compiled, ms", "BatchNorm and SyncBatchNorm, ms"):
+    for name in ("parts of a step, ms", "trunk eager and compiled, ms", "BatchNorm and SyncBatchNorm, ms", *_WAYS):
         found = record.value(name)
         if found is not None:
             lines.append(f"{name}: {', '.join(f'{key} {value}' for key, value in found.items())}.")
