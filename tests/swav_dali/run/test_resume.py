@@ -26,7 +26,7 @@ def start_and_kill(arguments: list[str], folder: Path, step: int) -> None:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 400
     while last_step(folder) < step and time.monotonic() < deadline and process.poll() is None:
         time.sleep(0.01)
     for pid in [process.pid, *training.descendants(process.pid)]:  # torchrun's workers are no group of its own
@@ -50,7 +50,7 @@ def test_a_killed_run_continues_with_the_same_bits(tiny_data: Path, tmp_path: Pa
     assert_same_run(tmp_path / "broken", tmp_path / "whole")
 
 
-VIRTUAL = {**SETTINGS, "optim__epochs": "8", "optim__steps_per_epoch": "4"}
+VIRTUAL = {**SETTINGS, "optim__epochs": "8", "optim__steps_per_epoch": "4", "knn__every_epochs": "4"}
 """Passes of 10 steps, epochs of 4: some checkpoints lie inside an epoch, some at its end, one where a pass ends."""
 
 
@@ -62,11 +62,11 @@ def test_a_killed_run_of_counted_epochs_continues_with_the_same_bits(
     whole, broken = (
         training.command(tiny_data, tmp_path, name, ranks=ranks, **settings) for name in ("whole", "broken")
     )
-    done = training.run(whole)
+    done = training.run(whole, timeout=600)
     assert done.returncode == 0, done.stderr
     assert "4 steps an epoch (a pass has 10), 8 epochs" in done.stdout
     start_and_kill(broken, tmp_path / "broken", 13)
-    resumed = training.run(broken)
+    resumed = training.run(broken, timeout=600)
     assert resumed.returncode == 0, resumed.stderr
     assert "resumed" in resumed.stdout
     assert_same_run(tmp_path / "broken", tmp_path / "whole")
@@ -76,7 +76,8 @@ def test_a_killed_run_of_counted_epochs_continues_with_the_same_bits(
 def test_another_number_of_ranks_costs_a_counted_epoch_and_not_a_pass(tiny_data: Path, tmp_path: Path) -> None:
     settings = {**VIRTUAL, "checkpoint__every_epochs": "1"}
     start_and_kill(training.command(tiny_data, tmp_path, "grown", **settings), tmp_path / "grown", 18)
-    done = training.run(training.command(tiny_data, tmp_path, "grown", ranks=2, data__batch_size="2", **settings))
+    arguments = training.command(tiny_data, tmp_path, "grown", ranks=2, data__batch_size="2", **settings)
+    done = training.run(arguments, timeout=600)
     assert done.returncode == 0, done.stderr
     (said,) = (line for line in done.stdout.splitlines() if "on 2 ranks instead of 1" in line)
     assert int(re.search(r"epoch (\d+) starts again", said)[1]) >= 5  # type: ignore[index]
