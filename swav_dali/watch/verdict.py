@@ -21,6 +21,8 @@ LEAST_MS = 2.0
 """Nor is one of so few milliseconds a step: in steps that short a clock reads mostly noise."""
 STANDING_SHARE = 0.05
 """A verdict that changed with the noise of every window would be read by nobody."""
+LONGER = 1.2
+"""Two times that differ by less may be the same."""
 EXPLAINED_SHARE = 0.8
 """Below this share of the headspace something takes time that no part shows."""
 BUSY_SHARE = 0.7
@@ -228,8 +230,15 @@ def _waited(gathered: Gathered) -> float:
 
 
 def _crowded_data(gathered: Gathered) -> float:
-    """The part of the wait for data in which the pipeline itself waited for cores that others held."""
-    return min(_waited(gathered), _median(gathered, "pipeline_crowded_share"))
+    """The part of the wait for data in which the pipeline itself waited for cores that others held.
+
+    None, where the pipeline computes for longer than the loop: a crowd slows both, and with cores of its own the run
+    would still wait for data.
+    """
+    crowded = _median(gathered, "pipeline_crowded_share")
+    pipeline = _median(gathered, "pipeline_busy_share") - crowded
+    loop = 1 - _waited(gathered) - _median(gathered, "loop_crowded_share")
+    return 0.0 if pipeline > LONGER * max(0.0, loop) else min(_waited(gathered), crowded)
 
 
 def _median(gathered: Gathered, name: str) -> float:

@@ -103,10 +103,13 @@ def test_a_part_that_has_grown_since_the_headspace_was_measured_is_named() -> No
     assert "times as long" not in judge(CLEAN, as_ever).reason
 
 
-def test_data_that_waits_for_cores_of_others_is_their_fault() -> None:
-    crowded = {**CLEAN, **WAITING, "pipeline_busy_share": [0.9, 0.9], "pipeline_crowded_share": [0.4, 0.4]}
-    assert judge(crowded, HEADSPACE).bound == "crowded host"
-    assert judge({**crowded, "pipeline_crowded_share": [0.1, 0.1]}, HEADSPACE).bound == "input-bound by crops"
+def test_data_that_waits_for_cores_of_others_is_their_fault_unless_the_pipeline_is_the_longer_part() -> None:
+    waiting = {**CLEAN, "data_wait_share": [0.5, 0.5], "pipeline_busy_share": [0.8, 0.8]}
+    held = {**waiting, "pipeline_crowded_share": [0.5, 0.5]}  # it computes for 0.3 of the time, the loop for 0.5
+    assert judge(held, HEADSPACE).bound == "crowded host"
+    both = {**held, "loop_crowded_share": [0.4, 0.4]}  # and now the loop for 0.1
+    assert judge(both, HEADSPACE).bound == "input-bound by crops"
+    assert judge({**waiting, "pipeline_crowded_share": [0.1, 0.1]}, HEADSPACE).bound == "input-bound by crops"
 
 
 def test_a_busy_gpu_behind_an_idle_pipeline_makes_the_data() -> None:
