@@ -19,7 +19,7 @@ from swav_dali.method.codes import assign_codes
 from swav_dali.method.larc import Larc
 from swav_dali.method.loss import swapped_loss
 from swav_dali.method.queue import FeatureQueue
-from swav_dali.method.step import train_step
+from swav_dali.method.step import StepResult, train_step
 from swav_dali.model.net import SwavNet
 
 PLAIN, OURS, COMPILED, SCORING = "published loop", "ours", "ours, compiled", "scoring the queue alone"
@@ -84,14 +84,14 @@ def head(setting: Setting) -> list[Contestant]:
     runs: dict[str, Callable[[], object]] = {name: partial(one, loss) for name, loss in losses.items()}
     if rows is not None:
         runs[SCORING] = lambda: rows @ prototypes.T
-    return [_contestant(name, run, setting) for name, run in runs.items()]
+    return [contestant(name, run, setting) for name, run in runs.items()]
 
 
 def optimizer(setting: Setting) -> list[Contestant]:
     """LARC over all parameters of the network, with the same gradients every time."""
     return [
-        _contestant(PLAIN, *_larc_step(setting, lambda p: PlainLarc(p, trust=_TRUST, **_SETTINGS).step)),
-        _contestant(OURS, *_larc_step(setting, lambda p: Larc(p, trust_coefficient=_TRUST, **_SETTINGS).step)),
+        contestant(PLAIN, *_larc_step(setting, lambda p: PlainLarc(p, trust=_TRUST, **_SETTINGS).step)),
+        contestant(OURS, *_larc_step(setting, lambda p: Larc(p, trust_coefficient=_TRUST, **_SETTINGS).step)),
     ]
 
 
@@ -99,7 +99,8 @@ def step(setting: Setting) -> list[Contestant]:
     """A whole training step, and what of it is the network's own."""
     _, _, rows = _made_embeddings(setting)
     groups = _made_groups(setting)
-    plain, ours, bare = (_made_net(setting) for _ in range(3))
+    plain, bare = (_made_net(setting) for _ in range(2))
+    _, ours_step = made_step(setting)
     plain_head, plain_larc = PlainHead(rows, setting.swav), PlainLarc(plain.parameters(), trust=_TRUST, **_SETTINGS)
 
     def plain_step() -> None:
@@ -109,25 +110,31 @@ def step(setting: Setting) -> list[Contestant]:
         plain_head.loss(embeddings.detach(), scores, plain.prototypes.weight.detach()).backward()
         plain_larc.step()
 
-    ours_step = partial(
+    def forward_backward() -> None:
+        bare.zero_grad()
+        bare(groups)[1].sum().backward()
+
+    runs: dict[str, Callable[[], object]] = {PLAIN: plain_step, OURS: ours_step, FORWARD_BACKWARD: forward_backward}
+    return [contestant(name, run, setting) for name, run in runs.items()]
+
+
+def made_step(setting: Setting) -> tuple[SwavNet, Callable[..., StepResult]]:
+    """A fresh network and a training step of it on noise; the step takes what times it as `timed`."""
+    _, _, rows = _made_embeddings(setting)
+    net = _made_net(setting)
+    step_of_net = partial(
         train_step,
-        ours,
-        groups,
-        model=ours,
-        optimizer=Larc(ours.parameters(), trust_coefficient=_TRUST, **_SETTINGS),
+        net,
+        _made_groups(setting),
+        model=net,
+        optimizer=Larc(net.parameters(), trust_coefficient=_TRUST, **_SETTINGS),
         queue=_made_queue(setting, rows),
         learning_rate=_SETTINGS["lr"],
         freeze_prototypes=False,
         swav=setting.swav,
         autocast_dtype=None,
     )
-
-    def forward_backward() -> None:
-        bare.zero_grad()
-        bare(groups)[1].sum().backward()
-
-    runs: dict[str, Callable[[], object]] = {PLAIN: plain_step, OURS: ours_step, FORWARD_BACKWARD: forward_backward}
-    return [_contestant(name, run, setting) for name, run in runs.items()]
+    return net, step_of_net
 
 
 def refuse_other_losses(losses: dict[str, float]) -> None:
@@ -213,9 +220,10 @@ def _made_groups(setting: Setting) -> list[Tensor]:
     return [torch.randn(shape, generator=generator).to(setting.device) for shape in shapes]
 
 
-def _contestant(
+def contestant(
     name: str, run: Callable[[], object], setting: Setting, prepare: Callable[[], None] = lambda: None
 ) -> Contestant:
+    """Takes part with `setting.repeats` calls of `run` a turn."""
     run()  # kernels are chosen, or compiled, before anything is timed
     return Contestant(
         name=name,

@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipelines.config import CropGroup
 from pipelines.recipes import CROPS_HELP, parse_crops
@@ -14,11 +15,15 @@ from shards.commands.common import Subparsers, add_command, note, positive, say
 from swav_dali.config.checks import at_least
 from swav_dali.config.checks import positive as above_zero
 
+if TYPE_CHECKING:
+    from swav_dali.bench.lineup import Setting
+
 EXAMPLES = """\
   python -m swav_dali bench head                                  codes, loss and gradient
   python -m swav_dali bench head --queue 0 --compile --json head.json
   python -m swav_dali bench optimizer --arch resnet50
   python -m swav_dali bench step --arch resnet18 --crops 2x64+4x32 --batch-size 16
+  python -m swav_dali bench watch --arch tiny --crops 2x64+4x32   what timers, health figures and records cost
   python -m swav_dali bench comm --step-ms 46 --net-gb 25         collectives of a step, and 8 to 512 GPUs by a model"""
 
 _LINKS = {
@@ -34,9 +39,10 @@ _SIZES = (8, 16, 32, 64, 128, 256, 512)
 
 def add_parser(subparsers: Subparsers) -> None:
     """Declare the command."""
-    summary = "Time the head, the optimizer or a step beside the published loop, in turns; count its collectives."
+    summary = "Time the head, the optimizer or a step beside the published loop, or watching; count collectives."
     parser = add_command(subparsers, "bench", summary, examples=EXAMPLES)
-    parser.add_argument("what", choices=("head", "optimizer", "step", "comm"), help="what to time or count")
+    what = ("head", "optimizer", "step", "watch", "comm")
+    parser.add_argument("what", choices=what, help="what to time or count")
     parser.add_argument("--arch", default="resnet50", help="trunk of optimizer and step (default resnet50)")
     parser.add_argument("--crops", default="2x224+6x96", metavar="CROPS", help=CROPS_HELP)
     parser.add_argument("--batch-size", type=positive, default=64, metavar="N", help="pictures of a step (default 64)")
@@ -87,6 +93,8 @@ def run(args: argparse.Namespace) -> int:
         device=torch.device(args.device),
         with_compiled=args.compile,
     )
+    if args.what == "watch":
+        return _watch(args, setting)
     line_up = {"head": lineup.head, "optimizer": lineup.optimizer, "step": lineup.step}[args.what]
     timings = take_turns(line_up(setting), rounds=args.rounds, say=note)
     for line in report.table(timings):
@@ -122,4 +130,20 @@ def _comm(args: argparse.Namespace, crops: Sequence[CropGroup]) -> int:
     if args.json:
         record = {"counted": [asdict(each) for each in [*traffics, *synced]], "links": asdict(links)}
         args.json.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    return 0
+
+
+def _watch(args: argparse.Namespace, setting: Setting) -> int:
+    import tempfile
+
+    from shards.harness.turns import take_turns
+    from swav_dali.bench import watching
+
+    with tempfile.TemporaryDirectory() as folder:
+        timings = take_turns(watching.watching(setting, Path(folder)), rounds=args.rounds, say=note)
+    for line in watching.table(timings):
+        say(line)
+    say(watching.sentence(timings))
+    if args.json:
+        watching.write_record(args.json, timings, setting=vars(args))
     return 0

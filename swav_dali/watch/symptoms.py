@@ -14,8 +14,9 @@ from itertools import pairwise
 Record = Mapping[str, float]
 WINDOW = 12
 """Records that are remembered."""
-STUCK_RECORDS, STUCK_EPOCHS = 8, 2
-"""So many records, over so many epochs, without progress at ln K are no coincidence."""
+STUCK_RECORDS, STUCK_EPOCHS, STUCK_STEPS = 8, 2, 200
+"""So many records, over so many epochs and steps, without progress at ln K are no coincidence: a model that learns may
+stay there for a hundred steps at its beginning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +73,9 @@ class Symptoms:
             self._stuck.clear()
         self._stuck += [] if has_moved else [last]
         del self._stuck[1:-STUCK_RECORDS]
-        is_long = len(self._stuck) >= STUCK_RECORDS and last["epoch"] - self._stuck[0]["epoch"] >= STUCK_EPOCHS
-        if not is_long or _collapse(records) is not None:
+        first = self._stuck[0] if self._stuck else last
+        is_long = last["epoch"] - first["epoch"] >= STUCK_EPOCHS and last["step"] - first["step"] >= STUCK_STEPS
+        if len(self._stuck) < STUCK_RECORDS or not is_long or _collapse(records) is not None:
             return None
         text = f"loss {last['loss']:.4f} with ln K {last['ln_k']:.4f}, no lower since step {self._stuck[0]['step']:.0f}"
         remedy = "a lower --optim.base-lr, a longer --swav.freeze-prototypes-steps, or fewer --model.num-prototypes"

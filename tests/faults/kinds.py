@@ -67,12 +67,12 @@ def kind(name: str, *answers: str, windows: int = 1) -> Callable[[Act], Act]:
 
 @kind("none, one rank", windows=0)
 def clean(trial: Trial) -> Told:
-    return trial.go(SMALL, steps=END + 2 * EVERY, onset=0)
+    return trial.go(SMALL, steps=END, onset=0)
 
 
 @kind("none, two ranks", windows=0)
 def clean_ranks(trial: Trial) -> Told:
-    return trial.go({**SMALL, "data__batch_size": "8"}, steps=END + 2 * EVERY, onset=0, ranks=2)
+    return trial.go({**SMALL, "data__batch_size": "8"}, steps=END, onset=0, ranks=2)
 
 
 @kind("slow storage", "input-bound by storage")
@@ -89,15 +89,15 @@ def storage(trial: Trial) -> Told:
         return trial.go(options, steps=END, onset=ONSET, hooks=[environment(found), after_onset(slow_down)])
 
 
-@kind("slow decode", "input-bound by decode")
+@kind("slow decode", "input-bound by decode", windows=2)
 def decode(trial: Trial) -> Told:
-    return trial.go(FEW, data="large", steps=3 * EVERY, onset=EVERY)
+    return trial.go(FEW, data="large", steps=2 * EVERY, onset=0, every=EVERY // 2)
 
 
-@kind("slow crops", "input-bound by crops")
+@kind("slow crops", "input-bound by crops", windows=2)
 def crops(trial: Trial) -> Told:
     whole = {**FEW, "data__crops": "2x16@0.9-1+14x16@0.9-1"}  # each is made of all pixels of a picture
-    return trial.go(whole, data="smooth", steps=3 * EVERY, onset=EVERY)
+    return trial.go(whole, data="smooth", steps=2 * EVERY, onset=0, every=EVERY // 2)
 
 
 @kind("slow rank (1 of 2)", "straggler rank 1")

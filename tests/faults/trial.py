@@ -34,7 +34,7 @@ class Told:
         before: verdicts and symptoms up to the onset.
         after: those told later, in order, with the window after the onset (1 is the first) in which each was told.
         standing: the verdict that stood at the end.
-        crowded: mean share of the time that cores were held by other processes, as the run itself measured it.
+        crowded: mean share of the time that the loop lacked a core that others held, as the run itself measured it.
     """
 
     before: list[str]
@@ -108,7 +108,7 @@ class Trial:
         named = [(event["text"].split(":")[0], int(event["step"]), event["kind"]) for event in events]
         verdicts = [name for name, _, kind in named if kind == "verdict"]
         records = [record for record in self._lines("metrics.jsonl") if "loop_crowded_share" in record]
-        shares = [record["loop_crowded_share"] + record.get("pipeline_crowded_share", 0.0) for record in records]
+        shares = [record["loop_crowded_share"] for record in records]
         return Told(
             before=[name for name, step, _ in named if step <= onset],
             after=[(name, -((onset - step) // every)) for name, step, _ in named if step > onset],
