@@ -67,15 +67,18 @@ class Symptoms:
     def _check_stuck(self, records: deque[Record]) -> Symptom | None:
         """At or above ln K and not falling for epochs; a model that has collapsed is told as that."""
         last = records[-1]
-        has_moved = last["loss"] < 0.98 * last["ln_k"]
-        has_fallen = bool(self._stuck) and last["loss"] < self._stuck[0]["loss"] - 0.01 * last["ln_k"]
+        loss = max(record["loss"] for record in list(records)[-2:])  # one record may be of one lucky step
+        has_moved = loss < 0.98 * last["ln_k"]
+        is_above = loss > 1.02 * last["ln_k"]  # to come nearer to ln K than that is no progress
+        has_fallen = bool(self._stuck) and is_above and loss < self._stuck[0]["loss"] - 0.01 * last["ln_k"]
         if has_moved or has_fallen:
             self._stuck.clear()
         self._stuck += [] if has_moved else [last]
         del self._stuck[1:-STUCK_RECORDS]
         first = self._stuck[0] if self._stuck else last
         is_long = last["epoch"] - first["epoch"] >= STUCK_EPOCHS and last["step"] - first["step"] >= STUCK_STEPS
-        if len(self._stuck) < STUCK_RECORDS or not is_long or _collapse(records) is not None:
+        is_there = len(self._stuck) >= STUCK_RECORDS and last["loss"] >= 0.98 * last["ln_k"]
+        if not (is_there and is_long) or _collapse(records) is not None:
             return None
         text = f"loss {last['loss']:.4f} with ln K {last['ln_k']:.4f}, no lower since step {self._stuck[0]['step']:.0f}"
         remedy = "a lower --optim.base-lr, a longer --swav.freeze-prototypes-steps, or fewer --model.num-prototypes"
@@ -83,32 +86,47 @@ class Symptoms:
 
 
 def _collapse(records: deque[Record]) -> Symptom | None:
-    """All embeddings in one place: nothing tells images apart, and the codes say so."""
+    """All embeddings in one place or on a line: nothing tells images apart, and the codes say so."""
     last = records[-1]
-    if last["embedding_spread"] >= 0.1 and last["code_entropy"] < 0.99 * last["ln_k"]:
+    on_a_line = last["embedding_spread"] < 0.2 and last.get("rankme", 1e9) < 3
+    if last["embedding_spread"] >= 0.1 and last["code_entropy"] < 0.99 * last["ln_k"] and not on_a_line:
         return None
     entropy = f"code entropy {last['code_entropy']:.3f} of ln K {last['ln_k']:.3f}"
-    text = f"embedding spread {last['embedding_spread']:.3f}, {entropy}"
+    rank = f", RankMe {last['rankme']:.1f}" if "rankme" in last else ""
+    text = f"embedding spread {last['embedding_spread']:.3f}, {entropy}{rank}"
     return Symptom("collapse", text, "a lower --optim.base-lr, or a smaller --swav.epsilon", is_collapse=True)
 
 
 def _divergence(records: deque[Record]) -> Symptom | None:
+    """The loss rises far above what it was; where a queue came into use meanwhile, that is the cause to try first."""
     last = records[-1]
     best = min(record["loss"] for record in records)
-    if last["loss"] < best + 0.25 * last["ln_k"] or last["loss"] < records[-2]["loss"]:
+    if not _has_risen(records) or _queue_start(records) is not None:
         return None
     text = f"loss {last['loss']:.3f} after {best:.3f}"
     return Symptom("divergence", text, "a lower --optim.base-lr, or more --optim.warmup-epochs")
 
 
+def _has_risen(records: deque[Record]) -> bool:
+    last, best = records[-1], min(record["loss"] for record in records)
+    return last["loss"] >= best + 0.25 * last["ln_k"] and last["loss"] >= records[-2]["loss"]
+
+
+def _queue_start(records: deque[Record]) -> int | None:
+    """The first record with the queue in use, if it is among them and not the oldest."""
+    pairs = enumerate(pairwise(records), 1)
+    return next((i for i, (a, b) in pairs if b["queue_in_use"] > a["queue_in_use"]), None)
+
+
 def _queue_too_early(records: deque[Record]) -> Symptom | None:
-    """The loss jumps when the queue comes into use, and stays up."""
-    started = next((i for i, (a, b) in enumerate(pairwise(records), 1) if b["queue_in_use"] > a["queue_in_use"]), None)
+    """The loss jumps when the queue comes into use and stays up, or falls to codes of few prototypes and rises."""
+    started = _queue_start(records)
     if started is None:
         return None
     before = min(record["loss"] for record in list(records)[:started])
     since = list(records)[started:]
-    if records[-1]["loss"] < before + 0.05 * records[-1]["ln_k"] or since[-1]["loss"] < since[0]["loss"]:
+    has_jumped = since[-1]["loss"] >= before + 0.05 * since[-1]["ln_k"] and since[-1]["loss"] >= since[0]["loss"]
+    if not (has_jumped or _has_risen(records)):
         return None
     text = f"loss {before:.3f} before the queue came into use, {records[-1]['loss']:.3f} since"
     return Symptom(

@@ -13,10 +13,10 @@ from tests.faults.kinds import kind
 from tests.faults.trial import Told, Trial
 
 EVERY = 10
-EPOCH = 37
+EPOCH = 18
 """Steps of an epoch of the 600 pictures."""
 LEARNING = {
-    "data__batch_size": "16",
+    "data__batch_size": "32",
     "data__crops": "2x32@0.3-1+2x16@0.08-0.3",
     "model__hidden_dim": "64",
     "model__embedding_dim": "32",
@@ -24,9 +24,10 @@ LEARNING = {
     "swav__epsilon": "0.02",
     "swav__queue_length": "0",
     "swav__freeze_prototypes_steps": "10",
-    "optim__optimizer": "larc",
-    "optim__base_lr": "1.5",
-    "optim__start_lr": "0.3",
+    "optim__optimizer": "adamw",
+    "optim__base_lr": "3e-3",
+    "optim__final_lr": "1e-5",
+    "optim__start_lr": "1e-3",
     "optim__warmup_epochs": "1",
     "optim__epochs": "20",
     "checkpoint__every_epochs": "20",
@@ -45,18 +46,12 @@ def clean(trial: Trial) -> Told:
     return run(trial, steps=120)
 
 
-@kind("none, with a queue", windows=0)
-def clean_queue(trial: Trial) -> Told:
-    queue = {"swav__queue_length": "128", "swav__queue_start_epoch": "3"}
-    return run(trial, steps=120, **queue)
-
-
 @kind("learning rate times 50", "collapse", windows=12)
 def rate(trial: Trial) -> Told:
-    return run(trial, steps=90, optim__base_lr="75", optim__start_lr="15")
+    return run(trial, steps=90, optim__base_lr="0.15", optim__start_lr="0.05")
 
 
-@kind("frozen trunk", "stuck at ln K", windows=30)
+@kind("frozen trunk", "stuck at ln K", windows=26)
 def frozen(trial: Trial) -> Told:
     def hook(_: Place) -> None:
         import swav_dali.run.make as make
@@ -70,7 +65,7 @@ def frozen(trial: Trial) -> Told:
 
         make.made_net = made_net
 
-    return run(trial, steps=300, hook=hook)
+    return run(trial, steps=270, hook=hook)
 
 
 @kind("a loss that is not finite", "not finite")
@@ -92,7 +87,9 @@ def not_finite(trial: Trial) -> Told:
     return run(trial, steps=onset + 2 * EVERY, onset=onset, hook=hook)
 
 
-@kind("queue too early", "queue started too early", windows=4)
+@kind("queue too early", "queue started too early", windows=6)
 def queue(trial: Trial) -> Told:
-    queue = {"swav__queue_length": "512", "swav__queue_start_epoch": "0.05"}
-    return run(trial, steps=90, onset=EPOCH, **queue)
+    """It comes into use while the loss is still at ln K."""
+    start = 3
+    options = {"swav__queue_length": "128", "swav__queue_start_epoch": str(start)}
+    return run(trial, steps=120, onset=start * EPOCH + 4, **options)

@@ -43,17 +43,32 @@ def test_a_run_that_learns_has_none(seed: int) -> None:
     ("name", "records"),
     [
         ("collapse", [{"loss": 7 + 0.1 * i, "embedding_spread": 0.9 - 0.09 * i} for i in range(10)]),
+        ("collapse", [{"loss": 7.9, "embedding_spread": 0.15, "rankme": 20.0 / (i + 1)} for i in range(10)]),
+        ("stuck at ln K", [{"loss": LN_K + 0.1 * math.exp(-i / 10)} for i in range(30)]),
         ("collapse", [{"loss": 7.0, "code_entropy": 2.0 + 0.9 * i} for i in range(8)]),
         ("divergence", [{"loss": loss} for loss in (7.5, 6.0, 5.0, 4.9, 6.0, 7.2, 7.5, 7.9)]),
         ("stuck at ln K", [{"loss": LN_K + 0.05} for _ in range(16)]),
         ("stuck at ln K", [{"loss": LN_K + 2.0 - 0.001 * i} for i in range(40)]),
         ("queue started too early", [{"loss": 5 + 0.6 * (i >= 5), "queue_in_use": float(i >= 5)} for i in range(8)]),
+        (
+            "queue started too early",
+            [{"loss": loss, "queue_in_use": float(i >= 3)} for i, loss in enumerate([8, 7, 6.5, 5, 4, 5.5, 7, 7.5])],
+        ),
+        ("stuck at ln K", [{"loss": LN_K - 0.2 * (i % 9 == 8)} for i in range(40)]),
         ("partial prototype collapse", [{"loss": x, "duplicate_prototypes": 0.05 * i} for i, x in enumerate(FALLING)]),
         ("not finite", [{"loss": x, "steps_skipped": float(i >= 4)} for i, x in enumerate(FALLING)]),
     ],
 )
 def test_a_symptom_is_told_and_no_other(name: str, records: list[dict[str, float]], seed: int) -> None:
     assert set(told(records, seed)) == {name}
+
+
+def test_a_hundred_steps_at_ln_k_are_a_beginning_however_short_the_epochs() -> None:
+    short = [{"loss": LN_K, "step": 5.0 * i, "epoch": i // 4} for i in range(40)]
+    assert told(short) == []
+    assert set(told([*short, *({"loss": LN_K, "step": 200.0 + 5 * i, "epoch": 10 + i // 4} for i in range(9))])) == {
+        "stuck at ln K"
+    }
 
 
 def test_some_records_at_ln_k_within_an_epoch_are_a_beginning_not_a_symptom() -> None:
