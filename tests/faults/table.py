@@ -15,6 +15,9 @@ row says. *crowded*: they say that processes of others held the cores for most o
 limit (model-bound, slower than it could be) or that the host is crowded."""
 
 
+COLUMNS = ("fine", "named", "late", "before", "crowded", "not named", "false alarm", "broken")
+
+
 def outcome(entry: dict[str, Any]) -> str:
     """named | crowded | not named | false alarm | fine | broken, of one trial."""
     kind = next(kind for kind in KINDS if kind.name == entry["kind"])
@@ -33,9 +36,6 @@ def outcome(entry: dict[str, Any]) -> str:
     return "crowded" if entry["told"]["standing"] == "crowded host" else "not named"
 
 
-COLUMNS = ("fine", "named", "late", "before", "crowded", "not named", "false alarm", "broken")
-
-
 def rows(entries: list[dict[str, Any]]) -> list[tuple[str, ...]]:
     """Head and one row a kind, in the order of the kinds."""
     body = []
@@ -49,8 +49,10 @@ def rows(entries: list[dict[str, Any]]) -> list[tuple[str, ...]]:
         words = ", ".join(f"{name} {number}" for name, number in sorted(besides.items()))
         crowd = sum(entry["told"]["crowded"] for entry in own if "told" in entry) / len(own)
         cells = [str(count[column]) if count[column] else "" for column in COLUMNS]
-        body.append((kind.name, " or ".join(kind.answers), str(kind.windows), *cells, words, f"{crowd:.0%}"))
-    return [("planted", "its name", "windows", *COLUMNS, "told besides", "cores lost"), *body]
+        body.append(
+            (kind.name, " or ".join(kind.answers), str(kind.windows), str(len(own)), *cells, words, f"{crowd:.0%}")
+        )
+    return [("planted", "its name", "windows", "runs", *COLUMNS, "told besides", "cores lost"), *body]
 
 
 def print_table(entries: list[dict[str, Any]]) -> None:

@@ -14,7 +14,7 @@ from torch import nn
 from pipelines.recipes import parse_crops
 from shards.harness.turns import Contestant, Timing, Turn, take_turns
 from swav_dali.__main__ import main
-from swav_dali.bench import lineup, report
+from swav_dali.bench import lineup, report, watching
 from swav_dali.bench.lineup import OURS, PLAIN, SCORING, Setting
 from swav_dali.bench.plain import PlainLarc
 from swav_dali.errors import TrainingError
@@ -98,3 +98,29 @@ def test_the_command_prints_and_records(
     results = json.loads((tmp_path / "head.json").read_text())["results"]
     assert [result["name"] for result in results] == [PLAIN, OURS, SCORING]
     assert all(len(result["cpu_ms_per_step"]) == 2 for result in results)
+
+
+def test_watching_is_timed_alone_and_by_pairs_of_steps() -> None:
+    timings = [
+        timing(watching.STEP, 0.2, 0.4),
+        timing(watching.WATCHED, 0.202, 0.404),
+        timing(watching.ALONE, 0.001, 0.001),
+        timing(watching.RECORD, 0.011, 0.011),
+    ]
+    alone, pairs = watching.shares(timings)
+    assert alone == pytest.approx((0.0045, 0.003, 0.006))
+    assert pairs.median == pytest.approx(0.01)
+    assert "0.45% of a step's CPU time (0.30% to 0.60%), with a record every 50 steps" in watching.sentence(timings)
+
+
+def test_a_watched_step_and_a_record_are_real_ones(tmp_path: Path) -> None:
+    timings = take_turns(watching.watching(SMALL, tmp_path), rounds=2, say=lambda _line: None)
+    assert [each.contestant.name for each in timings] == [
+        watching.STEP,
+        watching.WATCHED,
+        watching.ALONE,
+        watching.RECORD,
+    ]
+    records = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert len(records) == 3
+    assert {"forward_ms", "update_ratio", "rankme"} <= set(records[0])

@@ -18,6 +18,7 @@ from swav_dali.ranks.world import World
 from swav_dali.watch.headspace import Headspace
 from swav_dali.watch.sinks.base import Event, Record, SinkGroup
 from swav_dali.watch.skipped import SkippedSteps
+from swav_dali.watch.verdict import Verdict
 from swav_dali.watch.watch import REQUEST, PerImage, Watch
 
 READS_THE_DEVICE = (
@@ -64,11 +65,19 @@ class Memory:
         pass
 
 
-def watch(folder: Path, *, stops: bool = False, decode_ms: float | None = None) -> tuple[Watch, Memory]:
+def watch(
+    folder: Path, *, stops: bool = False, decode_ms: float | None = None, traces: bool = False
+) -> tuple[Watch, Memory]:
     world = World(rank=0, size=1, local_rank=0, device=torch.device("cpu"))
     per_image = PerImage(crops=4, tar_bytes=1e6, decode_ms=None if decode_ms is None else lambda: decode_ms)
     made = Watch(
-        world, SkippedSteps(10, ["embeddings"]), folder, per_image, wants_headspace=True, stops_on_collapse=stops
+        world,
+        SkippedSteps(10, ["embeddings"]),
+        folder,
+        per_image,
+        wants_headspace=True,
+        stops_on_collapse=stops,
+        traces=traces,
     )
     memory = Memory()
     made.sinks = SinkGroup([memory])
@@ -145,3 +154,33 @@ def test_a_file_asks_for_the_headspace_and_is_taken_away(tmp_path: Path) -> None
     log(watched, 1, done())
     assert watched.wants_headspace
     assert not (tmp_path / REQUEST).exists()
+
+
+def test_comparing_weights_reads_nothing_from_the_device(tmp_path: Path) -> None:
+    watched, memory = watch(tmp_path)
+    weights = [torch.ones(3, 4), torch.ones(5)]
+    with NoReading():
+        watched.updates.before(weights)
+        weights[0][0] += 0.1
+        watched.updates.after(weights)
+    log(watched, 1, done())
+    log(watched, 2, done())
+    assert "update_ratio" in memory.records[0]
+    assert "update_ratio" not in memory.records[1]
+
+
+def test_a_new_verdict_is_traced_and_windows_with_a_trace_are_not_judged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("swav_dali.watch.judge.LEAST_SECONDS", 0.0)
+    monkeypatch.setattr("swav_dali.watch.trace.STEPS", 2)
+    seen: list[int] = []
+    told = [Verdict("model-bound", "", ""), Verdict("straggler rank 1", "", "")]
+    watched, memory = watch(tmp_path, traces=True)
+    monkeypatch.setattr(watched._judge, "see", lambda *_: (seen.append(1), told[len(seen) - 1])[1])
+    for step in range(1, 6):
+        log(watched, step, done())
+    assert len(seen) == 2  # not the first window, and not those of steps 3 and 4, which were traced
+    assert [event.step for event in memory.events if event.kind == "trace"] == [2, 5]
+    assert "rank 1" in memory.events[-1].text  # it is the one to trace
+    assert [path.name for path in (tmp_path / "traces").iterdir()] == ["step-00000002-model-bound.json.gz"]
