@@ -82,7 +82,9 @@ def storage(trial: Trial) -> Told:
 
     def slow_down(seconds: float) -> None:
         megabytes = 16 * 0.052  # of a batch
-        speed.write_text(str(megabytes / (8 * seconds)))
+        new = speed.with_suffix(".new")
+        new.write_text(str(megabytes / (8 * seconds)))
+        new.replace(speed)  # at once: the bucket reads it all the time
 
     with slow_bucket(trial.work / "demo" / "train", speed) as found:
         options = {**SMALL, "data__loader__tars_at": f"s3://{BUCKET}"}

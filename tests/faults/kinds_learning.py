@@ -84,7 +84,8 @@ def not_finite(trial: Trial) -> Told:
         at_step(onset + 2, lambda: factors.append(math.nan))(place)
         forward.swapped_loss = swapped_loss
 
-    return run(trial, steps=onset + 2 * EVERY, onset=onset, hook=hook)
+    steps = onset + 2 * EVERY
+    return run(trial, steps=steps, onset=onset, hook=hook, optim__max_skipped_steps="5")
 
 
 @kind("queue too early", "queue started too early", windows=6)
