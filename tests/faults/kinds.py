@@ -98,7 +98,7 @@ def decode(trial: Trial) -> Told:
 
 @kind("slow crops", "input-bound by crops", windows=2)
 def crops(trial: Trial) -> Told:
-    whole = {**FEW, "data__crops": "2x16@0.9-1+14x16@0.9-1"}  # each is made of all pixels of a picture
+    whole = {**FEW, "data__crops": "2x16@0.9-1+30x16@0.9-1"}  # each is made of all pixels of a picture
     return trial.go(whole, data="smooth", steps=2 * EVERY, onset=0, every=EVERY // 2)
 
 

@@ -76,13 +76,13 @@ def not_finite(trial: Trial) -> Told:
     def hook(place: Place) -> None:
         import swav_dali.method.forward as forward
 
-        real = forward.swapped_loss
+        real = forward.loss_of_heads
 
-        def swapped_loss(scores: Tensor, *rest: Any) -> Tensor:
-            return real(scores, *rest) * (factors.pop() if factors else 1.0)
+        def loss_of_heads(*args: Any) -> Tensor:
+            return real(*args) * (factors.pop() if factors else 1.0)
 
         at_step(onset + 2, lambda: factors.append(math.nan))(place)
-        forward.swapped_loss = swapped_loss
+        forward.loss_of_heads = loss_of_heads
 
     steps = onset + 2 * EVERY
     return run(trial, steps=steps, onset=onset, hook=hook, optim__max_skipped_steps="5")
