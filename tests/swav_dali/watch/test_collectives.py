@@ -21,7 +21,7 @@ from swav_dali.ranks.world import World
 from swav_dali.watch.spans import Spans
 
 CROPS = (CropGroup(num=2, size=32, min_scale=0.3, max_scale=1.0),)
-LATE = 0.25
+LATE = 1.0
 
 
 class Late(torch.autograd.Function):
