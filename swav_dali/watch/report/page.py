@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import time
 from collections.abc import Iterable, Sequence
@@ -12,6 +13,7 @@ from typing import Any
 from bokeh.embed import components
 from bokeh.resources import Resources
 
+from swav_dali.watch.pictures import Row
 from swav_dali.watch.record import shown
 from swav_dali.watch.report.plots import COLOURS, draw_panels
 from swav_dali.watch.report.runs import RunData, read_run
@@ -37,7 +39,7 @@ _POLICY = (
     "font-src data:"
 )
 """Even a script that got in could ask nobody for anything."""
-_STYLE = Path(__file__).with_name("style.css")
+_STYLE, _SCRIPT = Path(__file__).with_name("style.css"), Path(__file__).with_name("draw.js")
 
 
 def write_report(folders: Sequence[Path], out: Path) -> None:
@@ -58,7 +60,8 @@ def write_report(folders: Sequence[Path], out: Path) -> None:
 def render(runs: Sequence[RunData], *, refresh_seconds: int = 0) -> str:
     """The page of these runs; with `refresh_seconds` it loads itself again."""
     panels = draw_panels(runs)
-    script, divs = components([panel for _, panel in panels])
+    drawings = [components(panel, wrap_script=False) for _, panel in panels]
+    divs = [div for _, div in drawings]
     groups = dict.fromkeys(group for group, _ in panels)
     placed = [(group, div) for (group, _), div in zip(panels, divs, strict=True)]
     refresh = f'<meta http-equiv="refresh" content="{refresh_seconds}">' if refresh_seconds else ""
@@ -76,9 +79,37 @@ def render(runs: Sequence[RunData], *, refresh_seconds: int = 0) -> str:
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<style>{_STYLE.read_text()}</style>{library}</head>"
-        f"<body><h1>{names}</h1>{heads}{sections}{_events(runs)}{_config(runs)}"
+        f"<body><h1>{names}</h1>{heads}{sections}{_pictures(runs)}{_events(runs)}{_config(runs)}"
         f'<p class="small">written {time.strftime("%Y-%m-%d %H:%M:%S %Z")}; steps on every horizontal axis</p>'
-        f"{script}</body></html>\n"
+        f"{_lazy([script for script, _ in drawings])}</body></html>\n"
+    )
+
+
+def _lazy(scripts: Sequence[str]) -> str:
+    """The panels' scripts, each run when its panel comes near the window, the others one by one when there is time.
+
+    Nothing waits for panels that nobody sees; before printing the rest is drawn at once.
+    """
+    functions = ",\n".join(f"() => {{{script}}}" for script in scripts)
+    return f"<script>const drawings = [{functions}];\n{_SCRIPT.read_text(encoding='utf-8')}</script>"
+
+
+def _pictures(runs: Sequence[RunData]) -> str:
+    return "".join(
+        f'<h2>{escape(gallery.title)}: {escape(run.name)}</h2><div class="pictures">'
+        + "".join(_figure(row) for row in gallery.rows)
+        + "</div>"
+        for run in runs
+        for gallery in run.galleries
+    )
+
+
+def _figure(row: Row) -> str:
+    data = base64.b64encode(row.jpeg).decode()
+    caption = escape(row.caption)
+    return (
+        f'<figure><img alt="{caption}" src="data:image/jpeg;base64,{data}">'
+        f"<figcaption>{caption}</figcaption></figure>"
     )
 
 

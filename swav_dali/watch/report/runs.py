@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 
 from swav_dali.errors import ConfigError
+from swav_dali.watch.pictures import Gallery, galleries
 from swav_dali.watch.record import BY_KEY
-from swav_dali.watch.sinks.jsonl import read_lines
+from swav_dali.watch.sinks.jsonl import read_objects
 
 MOST_POINTS = 1000
 Array = np.ndarray[Any, Any]
@@ -41,6 +42,7 @@ class RunData:
         latest: the newest value of every key.
         events: as in events.jsonl, oldest first.
         config: as in config.json.
+        galleries: its newest pictures of each kind.
     """
 
     name: str
@@ -48,6 +50,7 @@ class RunData:
     latest: dict[str, float]
     events: list[dict[str, Any]]
     config: dict[str, Any]
+    galleries: Sequence[Gallery] = ()
 
     @property
     def verdict(self) -> str:
@@ -65,16 +68,22 @@ def read_run(folder: Path) -> RunData:
     metrics = folder / "metrics.jsonl"
     if not metrics.is_file():
         raise ConfigError("not a run folder", where=folder, expected="a folder with metrics.jsonl, as runs/NAME")
-    told = (json.loads(line) for line in read_lines(metrics))
+    told = read_objects(metrics)
     records = sorted((record for record in told if isinstance(record.get("step"), int)), key=_step)
     config = folder / "config.json"
     return RunData(
         name=folder.resolve().name,
         curves={key: thin(curve) for key, curve in _curves(records).items()},
         latest={key: value for record in records for key, value in record.items() if key in BY_KEY},
-        events=[json.loads(line) for line in read_lines(folder / "events.jsonl")],
+        events=read_objects(folder / "events.jsonl"),
         config=json.loads(config.read_text(encoding="utf-8")) if config.is_file() else {},
+        galleries=_shown(galleries(folder)),
     )
+
+
+def _shown(drawn: Sequence[tuple[Path, Gallery]]) -> list[Gallery]:
+    """The newest of each kind."""
+    return list({gallery.name: gallery for _, gallery in drawn}.values())
 
 
 def _step(record: dict[str, Any]) -> int:

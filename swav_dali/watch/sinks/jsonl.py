@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from swav_dali.errors import TrainingError
 from swav_dali.watch.sinks.base import Event, Record, SinkNotice
@@ -178,11 +179,24 @@ def read_lines(path: Path) -> list[str]:
     return [line.decode() for line in path.read_bytes().split(b"\n")[:-1] if _is_object(line)]
 
 
+def read_objects(path: Path) -> list[dict[str, Any]]:
+    """The objects of those lines."""
+    if not path.exists():
+        return []
+    found = (_object(line) for line in path.read_bytes().split(b"\n")[:-1])
+    return [each for each in found if each is not None]
+
+
 def _is_object(line: bytes) -> bool:
+    return _object(line) is not None
+
+
+def _object(line: bytes) -> dict[str, Any] | None:
     try:
-        return isinstance(json.loads(line.decode()), dict)
+        found = json.loads(line.decode())
     except ValueError:
-        return False
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def _step(line: str) -> float:

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from swav_dali.errors import ConfigError
+from swav_dali.watch.pictures import CROPS, Gallery, Row, write_gallery
 from swav_dali.watch.report.page import render, write_report
 from swav_dali.watch.report.runs import Curve, read_run, thin
 from swav_dali.watch.report.serving import ReportServer
@@ -98,6 +99,19 @@ def test_names_and_strings_do_not_become_html(tmp_path: Path) -> None:
     assert [tag for tag, _ in hostile.tags] == [tag for tag, _ in plain.tags]
     assert not any(key.startswith("on") for _, attrs in hostile.tags for key in attrs)
     assert HOSTILE in " ".join(hostile.text)
+
+
+def test_pictures_are_in_the_page_and_their_captions_do_not_become_html(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "one")
+    plain = Tags(render([read_run(run)]))
+    jpegs = [b"\xff\xd8 first", b"\xff\xd8 second"]
+    write_gallery(Gallery("crops", 0, HOSTILE, [Row(HOSTILE, jpeg) for jpeg in jpegs]), run / CROPS)
+    shown = Tags(render([read_run(run)]))
+    sources = [attrs["src"] for tag, attrs in shown.tags if tag == "img"]
+    assert sources == [f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}" for jpeg in jpegs]
+    extra = [tag for tag, _ in shown.tags if tag in ("script", "h2", "figure", "img", "div")]
+    ours = [tag for tag, _ in plain.tags if tag in ("script", "h2", "div")]
+    assert sorted(extra) == sorted([*ours, "h2", "div", *2 * ["figure", "img"]])
 
 
 def test_several_runs_are_laid_over_each_other_and_options_that_differ_stand_out(tmp_path: Path) -> None:
