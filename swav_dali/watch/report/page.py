@@ -108,8 +108,7 @@ def _figure(row: Row) -> str:
     data = base64.b64encode(row.jpeg).decode()
     caption = escape(row.caption)
     return (
-        f'<figure><img alt="{caption}" src="data:image/jpeg;base64,{data}">'
-        f"<figcaption>{caption}</figcaption></figure>"
+        f'<figure><img alt="{caption}" src="data:image/jpeg;base64,{data}"><figcaption>{caption}</figcaption></figure>'
     )
 
 
