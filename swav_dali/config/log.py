@@ -28,6 +28,8 @@ class LogConfig:
     pictures: PicturesMode = "crops"
     """Drawn into the report: `crops` of the first batch, `prototypes` also their nearest validation pictures at every
     kNN probe, `off` neither."""
+    tensorboard: bool = False
+    """Write TensorBoard's event files too, into the run folder; needs the package tensorboard."""
     wandb: WandbMode = "auto"
     """`auto` is online where a login is found and offline elsewhere."""
     wandb_project: str = "swav-dali"

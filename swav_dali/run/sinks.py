@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 from swav_dali.config.saved import flatten
 from swav_dali.run.environment import environment, write_environment
@@ -37,6 +38,9 @@ def open_sinks(run: Run, *, is_new: bool, warnings: list[str]) -> list[Sink]:
         sinks.append(ConsoleSink(total_steps=run.plan.total_steps, start_step=step, epochs=run.plan.epochs))
     if config.log.report_minutes > 0:
         sinks.append(ReportSink(config.folder, every_minutes=config.log.report_minutes))
+    if config.log.tensorboard:
+        start = -1 if is_new else step
+        sinks += _if_it_starts(lambda: _open_tensorboard(config.folder, start), "TensorBoard", warnings)
     if config.log.wandb != "off":
         sinks += _if_it_starts(lambda: _open_wandb(run, run_id), "wandb", warnings)
     return sinks
@@ -49,6 +53,12 @@ def _if_it_starts(open_sink: Callable[[], Sink], name: str, warnings: list[str])
     except Exception as error:
         warnings.append(f"{name} is off for this start: {' '.join(str(error).split()) or type(error).__name__}")
         return []
+
+
+def _open_tensorboard(folder: Path, resume_step: int) -> Sink:
+    from swav_dali.watch.sinks.tensorboard import TensorBoardSink  # its import costs a second
+
+    return TensorBoardSink(folder, resume_step=resume_step)
 
 
 def _open_wandb(run: Run, run_id: str) -> Sink:

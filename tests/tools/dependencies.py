@@ -43,7 +43,6 @@ REASONS = {
     "onnxscript": "torch's exporter needs it",
     "wandb-workspaces": "makes a run's workspace in wandb",
     "tensorboard": "writes and reads event files",
-    "trackio": "local dashboard with wandb's calls; not in the tests' environment, which its pillow would change",
     "timm": "oracle of export tests",
     "onnxruntime": "oracle of export tests",
     "scikit-learn": "oracle of evaluation tests",
@@ -64,7 +63,6 @@ GROUPS = {
     "dask": "Dask",
     "dashboard": "wandb workspaces",
     "tensorboard": "TensorBoard",
-    "trackio": "trackio",
 }
 
 
