@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -30,8 +31,15 @@ ODD_LINE = (b'{"step": 4', b"[1]", b"null", b'{"loss": 1.0}', b'{"step": "four"}
 
 
 def interrupted(trial: Trial) -> None:
-    """A run with two checkpoints, killed."""
-    trial.go(hooks=[at_step(trial.dice.randint(10, 12), die)])
+    """A run with two checkpoints, killed when its writer has nothing left to write or to remove."""
+
+    def die_in_peace() -> None:
+        until = time.monotonic() + 30
+        while time.monotonic() < until and [path.suffix for path in trial.checkpoints] != ["", ""]:
+            time.sleep(0.01)
+        die()
+
+    trial.go(hooks=[at_step(trial.dice.randint(10, 12), die_in_peace)])
     if len(trial.checkpoints) != 2:
         raise Wrong(f"{len(trial.checkpoints)} checkpoints to begin with")
 
