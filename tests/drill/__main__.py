@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import fcntl
-import json
 import os
 import random
 import shutil
@@ -25,6 +23,7 @@ from tests.drill.kinds import KINDS, Kind  # noqa: E402
 from tests.drill.stable import preload, warm  # noqa: E402
 from tests.drill.table import print_table, write_page  # noqa: E402
 from tests.drill.trial import BATCH, OPTIONS, Skipped, Trial, Wrong  # noqa: E402
+from tests.tools.trials import read_entries, share_out  # noqa: E402
 
 
 def main() -> int:
@@ -35,12 +34,13 @@ def main() -> int:
     results = work / f"results-{options.seed}-{len(plan)}.jsonl"
     if options.again:
         results.unlink(missing_ok=True)
-    done = {entry["id"] for entry in _read(results) if not (options.failed and entry["verdict"] in BAD)}
+    done = {entry["id"] for entry in read_entries(results) if not (options.failed and entry["verdict"] in BAD)}
     began = time.monotonic()
     preload()
     _prepare(work)
-    _share_out([job for job in plan if job[0] not in done], work, results, options)
-    newest = {entry["id"]: entry for entry in _read(results)}
+    waiting = [job for job in plan if job[0] not in done]
+    share_out(waiting, lambda job: _judge(job, work, options), results, workers=options.workers)
+    newest = {entry["id"]: entry for entry in read_entries(results)}
     entries = [newest[job[0]] for job in plan if job[0] in newest]
     seconds = time.monotonic() - began
     print_table(entries)
@@ -99,35 +99,6 @@ def _prepare(work: Path) -> None:
         (folder / "seconds.txt").write_text(str(ended.seconds))
 
 
-def _share_out(jobs: list[tuple[str, int, int]], work: Path, results: Path, options: argparse.Namespace) -> None:
-    """Workers take the next trial from a counter in a locked file, and append their results as lines."""
-    counter = work / "next"
-    counter.write_text("0")
-    pids = []
-    for _ in range(options.workers):
-        pid = os.fork()
-        if pid == 0:
-            code = 1
-            try:
-                while (index := _next(counter)) < len(jobs):
-                    _append(results, _judge(jobs[index], work, options))
-                code = 0
-            finally:
-                os._exit(code)
-        pids.append(pid)
-    for pid in pids:
-        os.waitpid(pid, 0)
-
-
-def _next(counter: Path) -> int:
-    with counter.open("r+") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        index = int(file.read())
-        file.seek(0)
-        file.write(str(index + 1))
-    return index
-
-
 def _judge(job: tuple[str, int, int], work: Path, options: argparse.Namespace) -> dict[str, Any]:
     name, index, ranks = job
     kind: Kind = KINDS[index]
@@ -151,17 +122,6 @@ def _judge(job: tuple[str, int, int], work: Path, options: argparse.Namespace) -
     print(f"{verdict:10} {seconds:5.1f} s  {name}  ({ranks} rank(s))  {note}", flush=True)
     entry = {"id": name, "kind": kind.name, "ranks": ranks, "verdict": verdict, "note": note}
     return {**entry, "seconds": round(seconds, 1), "seed": options.seed, "log": trial.log}
-
-
-def _append(results: Path, entry: dict[str, Any]) -> None:
-    with results.open("a") as file:
-        file.write(json.dumps(entry) + "\n")
-
-
-def _read(results: Path) -> list[dict[str, Any]]:
-    if not results.exists():
-        return []
-    return [json.loads(line) for line in results.read_text().splitlines()]
 
 
 if __name__ == "__main__":

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import fcntl
-import json
 import os
 import shutil
 import subprocess
@@ -27,6 +25,7 @@ from tests.faults import kinds_learning  # noqa: E402, F401
 from tests.faults.kinds import KINDS, QUIET, SMALL, Kind  # noqa: E402
 from tests.faults.table import outcome, print_table, write_page  # noqa: E402
 from tests.faults.trial import Broken, Trial  # noqa: E402
+from tests.tools.trials import read_entries, share_out  # noqa: E402
 
 
 def main() -> int:
@@ -37,12 +36,13 @@ def main() -> int:
     chosen = [kind for kind in KINDS if options.only is None or options.only in kind.name]
     jobs = [(kind, number) for number in range(options.runs) for kind in chosen]
     results = work / f"results-{options.seed}.jsonl"
-    done = set() if options.again else {(entry["kind"], entry["number"]) for entry in _read(results)}
+    done = set() if options.again else {(entry["kind"], entry["number"]) for entry in read_entries(results)}
     preload()
     command = training.command(work / "demo", work, "warm", **SMALL)
     warm(command[command.index("train.py") + 1 :])
-    _share_out([job for job in jobs if (job[0].name, job[1]) not in done], work, results, options)
-    newest = {(entry["kind"], entry["number"]): entry for entry in _read(results)}
+    waiting = [job for job in jobs if (job[0].name, job[1]) not in done]
+    share_out(waiting, lambda job: _tried(*job, work, options), results, workers=options.workers)
+    newest = {(entry["kind"], entry["number"]): entry for entry in read_entries(results)}
     entries = list(newest.values())
     print_table(entries)
     if options.page:
@@ -86,35 +86,6 @@ def _draw(folder: Path, grain: int) -> None:
         dots.resize((1600, 1200)).save(path, quality=90)
 
 
-def _share_out(jobs: list[tuple[Kind, int]], work: Path, results: Path, options: argparse.Namespace) -> None:
-    counter = work / f"next-{os.getpid()}"
-    counter.write_text("0")
-    pids = []
-    for _ in range(options.workers):
-        pid = os.fork()
-        if pid == 0:
-            code = 1
-            try:
-                while (index := _next(counter)) < len(jobs):
-                    _append(results, _tried(*jobs[index], work, options))
-                code = 0
-            finally:
-                os._exit(code)
-        pids.append(pid)
-    for pid in pids:
-        os.waitpid(pid, 0)
-    counter.unlink()
-
-
-def _next(counter: Path) -> int:
-    with counter.open("r+") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        index = int(file.read())
-        file.seek(0)
-        file.write(str(index + 1))
-    return index
-
-
 def _tried(kind: Kind, number: int, work: Path, options: argparse.Namespace) -> dict[str, Any]:
     folder = work / "trials" / f"{''.join(c if c.isalnum() else '-' for c in kind.name)}-{options.seed}-{number}"
     trial = Trial(work, folder, options.seed + number)
@@ -128,15 +99,6 @@ def _tried(kind: Kind, number: int, work: Path, options: argparse.Namespace) -> 
     entry |= {"seconds": round(time.monotonic() - began, 1), "log": trial.log}
     print(f"{outcome(entry):11} {entry['seconds']:6.1f} s  {kind.name} #{number}  {entry.get('told')}", flush=True)
     return entry
-
-
-def _append(results: Path, entry: dict[str, Any]) -> None:
-    with results.open("a") as file:
-        file.write(json.dumps(entry) + "\n")
-
-
-def _read(results: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in results.read_text().splitlines()] if results.exists() else []
 
 
 if __name__ == "__main__":

@@ -6,13 +6,12 @@ Records of finished seeds lie in docs/learning.jsonl and are not trained again; 
 from __future__ import annotations
 
 import argparse
-import fcntl
-import json
 from pathlib import Path
 
 from tests.learning.page import write_page
 from tests.learning.rows import ROWS
 from tests.learning.trial import ROOT, Entry, run_trial
+from tests.tools.trials import append_entry, read_entries
 
 
 def main() -> int:
@@ -27,7 +26,7 @@ def main() -> int:
         assert row is not None
         data = options.data or Path(row.data)
         entry = run_trial(options.row, row, seed, data=data, runs=options.runs, threads=options.threads)
-        _append(records, entry)
+        append_entry(records, entry)
         print(f"{options.row}, seed {seed}: kNN {entry['knn'][-1][1]:.1f}, linear {entry['linear']:.1f}", flush=True)
     write_page(options.page, _read(records))
     print(f"written: {options.page}")
@@ -47,15 +46,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _read(records: Path) -> list[Entry]:
-    lines = records.read_text(encoding="utf-8").splitlines() if records.exists() else []
-    return sorted((json.loads(line) for line in lines), key=lambda entry: (entry["row"], entry["seed"]))
-
-
-def _append(records: Path, entry: Entry) -> None:
-    """Locked, so that several rows may be trained side by side."""
-    with records.open("a", encoding="utf-8") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        file.write(json.dumps(entry) + "\n")
+    return sorted(read_entries(records), key=lambda entry: (entry["row"], entry["seed"]))
 
 
 if __name__ == "__main__":

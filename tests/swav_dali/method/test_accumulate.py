@@ -10,73 +10,19 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from stepping import ALONE, Float64Run
 
-from swav_dali.config.sections import RunConfig, SwavConfig
+from swav_dali.config.sections import RunConfig
 from swav_dali.errors import ConfigError
-from swav_dali.method.larc import Larc
-from swav_dali.method.queue import FeatureQueue
 from swav_dali.method.sound import SOUND
-from swav_dali.method.step import StepResult, train_step
-from swav_dali.model.net import SwavNet
-from swav_dali.ranks.ddp import wrap
 from swav_dali.ranks.world import World
-
-ALONE = World(rank=0, size=1, local_rank=0, device=torch.device("cpu"))
-BATCH = 8
-
-
-class Setup:
-    """A float64 net on one of `world`'s ranks, which shares out batches of 8."""
-
-    def __init__(self, world: World = ALONE, *, micro_batches: int = 1, frozen_norm: bool = True) -> None:
-        torch.manual_seed(0)
-        self.world, self.micro_batches = world, micro_batches
-        self.model = SwavNet("tiny", embedding_dim=16, hidden_dim=32, num_prototypes=10).double()
-        for name, buffer in self.model.named_buffers():
-            if name.endswith("running_var"):  # near those of the activations, or nothing but noise reaches the head
-                buffer.fill_(0.5)
-        self.model.train(not frozen_norm)
-        self.net = wrap(self.model, world, sync_bn="off").train(not frozen_norm)
-        self.optimizer = Larc(self.model.parameters(), lr=0.0, trust_coefficient=0.02)
-        self.queue = FeatureQueue(
-            length=2 * BATCH,
-            num_assign=2,
-            embedding_dim=16,
-            batch_size=BATCH // world.size,
-            world_size=world.size,
-            device=world.device,
-            dtype=torch.float64,
-        )
-
-    def groups(self, number: int) -> list[Tensor]:
-        generator = torch.Generator().manual_seed(number)
-        whole = [torch.randn(BATCH, n, 3, s, s, generator=generator).double() for n, s in ((2, 32), (1, 16))]
-        return [group.chunk(self.world.size)[self.world.rank] for group in whole]
-
-    def step(self, number: int, groups: list[Tensor] | None = None) -> StepResult:
-        return train_step(
-            self.net,
-            self.groups(number) if groups is None else groups,
-            model=self.model,
-            optimizer=self.optimizer,
-            queue=self.queue,
-            learning_rate=0.5,
-            freeze_prototypes=number == 0,
-            swav=SwavConfig(),
-            autocast_dtype=None,
-            micro_batches=self.micro_batches,
-        )
-
-    def weights(self) -> Tensor:
-        return torch.cat([parameter.detach().flatten() for parameter in self.model.parameters()])
 
 
 @pytest.mark.parametrize("parts", [2, 4, 8])
 def test_steps_in_parts_are_the_steps_of_the_whole_batch(parts: int) -> None:
-    whole, cut = Setup(), Setup(micro_batches=parts)
+    whole, cut = Float64Run(), Float64Run(micro_batches=parts)
     for number in range(4):  # the queue takes part from the third
-        expected, found = whole.step(number), cut.step(number)
+        expected, found = (run.step(number, freeze=number == 0) for run in (whole, cut))
         for name in ("loss", "embeddings", "scores", "codes", "grad_norm"):
             torch.testing.assert_close(getattr(found, name), getattr(expected, name), rtol=1e-9, atol=1e-12)
     torch.testing.assert_close(cut.weights(), whole.weights(), rtol=1e-9, atol=1e-12)
@@ -84,9 +30,9 @@ def test_steps_in_parts_are_the_steps_of_the_whole_batch(parts: int) -> None:
 
 
 def weights_after_three_steps(world: World, parts: int) -> np.ndarray[Any, Any]:
-    setup = Setup(world, micro_batches=parts)
+    setup = Float64Run(world, micro_batches=parts)
     for number in range(3):
-        setup.step(number)
+        setup.step(number, freeze=number == 0)
     return setup.weights().numpy()
 
 
@@ -104,7 +50,7 @@ def test_several_ranks_have_the_weights_of_one_with_the_whole_batch_also_in_part
 
 
 def test_only_a_part_at_a_time_has_a_graph_and_the_statistics_move_once_per_part() -> None:
-    setup = Setup(micro_batches=4, frozen_norm=False)
+    setup = Float64Run(micro_batches=4, frozen_norm=False)
     with_graph: list[int] = []
     setup.model.trunk.register_forward_hook(
         lambda _module, inputs, _output: with_graph.append(len(inputs[0])) if torch.is_grad_enabled() else None
@@ -116,14 +62,14 @@ def test_only_a_part_at_a_time_has_a_graph_and_the_statistics_move_once_per_part
         for crops in piece:
             with torch.no_grad():
                 mean = 0.9 * mean + 0.1 * setup.model.trunk.conv1(crops.flatten(0, 1)).mean((0, 2, 3))
-    setup.step(0, groups)
+    setup.step(0, groups, freeze=True)
     assert with_graph == [4, 2] * 4
     torch.testing.assert_close(norm.running_mean, mean)
 
 
 def test_a_part_that_is_not_finite_leaves_the_whole_step_out() -> None:
-    setup = Setup(micro_batches=4, frozen_norm=False)
-    setup.step(0)
+    setup = Float64Run(micro_batches=4, frozen_norm=False)
+    setup.step(0, freeze=True)
     before, statistics = setup.weights(), setup.model.trunk.bn1.running_mean.clone()
     groups = setup.groups(1)
     groups[0][5, 0, 0, 0, 0] = torch.nan

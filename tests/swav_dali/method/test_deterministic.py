@@ -6,10 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 import torch
+from stepping import one_step
 
-from swav_dali.config.sections import SwavConfig
 from swav_dali.method.larc import Larc
-from swav_dali.method.step import train_step
 from swav_dali.model.net import SwavNet
 from swav_dali.ranks.device import prepare_device
 
@@ -33,17 +32,8 @@ def weights_after_three_steps(device: torch.device) -> list[torch.Tensor]:
     shapes = ((2, 2, 64, 64, 3), (2, 2, 32, 32, 3))
     groups = [torch.randn(shape, generator=generator).permute(0, 1, 4, 2, 3).to(device) for shape in shapes]
     for _ in range(3):
-        train_step(
-            net,
-            groups,
-            model=net,
-            optimizer=optimizer,
-            queue=None,
-            learning_rate=0.1,
-            freeze_prototypes=False,
-            swav=SwavConfig(),
-            autocast_dtype=torch.bfloat16 if device.type == "cuda" else None,
-        )
+        dtype = torch.bfloat16 if device.type == "cuda" else None
+        one_step(net, groups, model=net, optimizer=optimizer, learning_rate=0.1, autocast_dtype=dtype)
     return [parameter.detach().cpu() for parameter in net.parameters()]
 
 

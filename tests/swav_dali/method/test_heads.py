@@ -2,76 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from stepping import ALONE, Float64Run
 from torch import Tensor
 from torch.nn import functional
 
 from swav_dali.config.sections import SwavConfig
-from swav_dali.method.larc import Larc
-from swav_dali.method.queue import FeatureQueue
-from swav_dali.method.step import StepResult, train_step
-from swav_dali.model.net import SwavNet
-from swav_dali.ranks.ddp import wrap
 from swav_dali.ranks.world import World
 
-ALONE = World(rank=0, size=1, local_rank=0, device=torch.device("cpu"))
-BATCH, HEADS, SWAV = 8, (10, 7, 10), SwavConfig()
-
-
-class Setup:
-    """A float64 net in evaluation mode, so that ranks and parts of a batch see the same statistics."""
-
-    def __init__(self, heads: int | Sequence[int] = HEADS, *, world: World = ALONE, micro_batches: int = 1) -> None:
-        torch.manual_seed(0)
-        self.world, self.micro_batches = world, micro_batches
-        self.model = SwavNet("tiny", embedding_dim=16, hidden_dim=32, num_prototypes=heads).double()
-        for name, buffer in self.model.named_buffers():
-            if name.endswith("running_var"):
-                buffer.fill_(0.5)
-        self.net = wrap(self.model, world, sync_bn="off")
-        self.net.eval()
-        self.optimizer = Larc(self.model.parameters(), lr=0.0, trust_coefficient=0.02)
-        self.queue = FeatureQueue(
-            length=2 * BATCH,
-            num_assign=2,
-            embedding_dim=16,
-            batch_size=BATCH // world.size,
-            world_size=world.size,
-            device=world.device,
-            dtype=torch.float64,
-        )
-
-    def step(self, number: int, *, freeze: bool = False) -> StepResult:
-        generator = torch.Generator().manual_seed(number)
-        whole = [torch.randn(BATCH, n, 3, s, s, generator=generator).double() for n, s in ((2, 32), (1, 16))]
-        return train_step(
-            self.net,
-            [group.chunk(self.world.size)[self.world.rank] for group in whole],
-            model=self.model,
-            optimizer=self.optimizer,
-            queue=self.queue,
-            learning_rate=0.5,
-            freeze_prototypes=freeze,
-            swav=SWAV,
-            autocast_dtype=None,
-            micro_batches=self.micro_batches,
-        )
-
-    def weights(self) -> np.ndarray[Any, Any]:
-        return torch.cat([parameter.detach().flatten() for parameter in self.model.parameters()]).numpy()
+HEADS, SWAV = (10, 7, 10), SwavConfig()
 
 
 def weights_after_four_steps(world: World, micro_batches: int) -> np.ndarray[Any, Any]:
-    setup = Setup(world=world, micro_batches=micro_batches)
+    setup = Float64Run(world, heads=HEADS, micro_batches=micro_batches)
     for number in range(4):
         setup.step(number)
     assert setup.queue.is_full
-    return setup.weights()
+    return setup.weights().numpy()
 
 
 def codes_by_hand(scores: Tensor, queued: Tensor | None, rows: Tensor) -> Tensor:
@@ -85,7 +37,7 @@ def codes_by_hand(scores: Tensor, queued: Tensor | None, rows: Tensor) -> Tensor
 
 
 def test_codes_and_loss_are_the_mean_of_heads_on_their_own() -> None:
-    setup = Setup()
+    setup = Float64Run(heads=HEADS)
     setup.step(0)
     setup.step(1)
     queued = setup.queue.embeddings
@@ -109,7 +61,7 @@ def test_codes_and_loss_are_the_mean_of_heads_on_their_own() -> None:
 
 def test_two_equal_heads_learn_as_one_does() -> None:
     """The mean of equal losses has the same gradient for the trunk; each head has half of it and LARC its full step."""
-    one, two = Setup(10), Setup((10, 10))
+    one, two = Float64Run(heads=10), Float64Run(heads=(10, 10))
     two.model.load_state_dict(
         {**one.model.state_dict(), **{f"prototypes.prototypes{n}.weight": one.model.prototypes.weight for n in (0, 1)}},
         strict=False,
@@ -121,7 +73,7 @@ def test_two_equal_heads_learn_as_one_does() -> None:
 
 
 def test_frozen_heads_stay_and_all_of_them_move_later() -> None:
-    setup = Setup()
+    setup = Float64Run(heads=HEADS)
     setup.step(0, freeze=True)
     before = [functional.normalize(weight.detach().clone(), dim=1) for weight in setup.model.prototype_weights]
     setup.step(1, freeze=True)
@@ -133,7 +85,7 @@ def test_frozen_heads_stay_and_all_of_them_move_later() -> None:
 
 
 def test_the_loss_of_nothing_learnt_is_the_mean_of_ln_k() -> None:
-    setup = Setup()
+    setup = Float64Run(heads=HEADS)
     assert setup.model.ln_num_prototypes == pytest.approx(np.log(HEADS).mean())
     with torch.no_grad():
         for weight in setup.model.prototype_weights:

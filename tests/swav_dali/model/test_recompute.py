@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 import torch
+from stepping import crops, one_step
 from torch import Tensor, nn
 
-from swav_dali.config.sections import ModelConfig, SwavConfig
+from swav_dali.config.sections import ModelConfig
 from swav_dali.errors import ConfigError
 from swav_dali.method.larc import Larc
-from swav_dali.method.step import train_step
 from swav_dali.model.net import SwavNet
 from swav_dali.model.recompute import recompute_blocks
 from swav_dali.model.trunks import make_trunk
@@ -69,19 +69,8 @@ def steps(*, recompute: bool, world: World | None = None, **changes: Any) -> lis
     net = model if world is None else wrap(model, world, sync_bn="off")
     optimizer = Larc(model.parameters(), lr=0.0)
     for number in range(3):
-        generator = torch.Generator().manual_seed(number + (100 * world.rank if world else 0))
-        train_step(
-            net,
-            [torch.randn(4, n, 3, s, s, generator=generator) for n, s in ((2, 32), (1, 16))],
-            model=model,
-            optimizer=optimizer,
-            queue=None,
-            learning_rate=0.5,
-            freeze_prototypes=False,
-            swav=SwavConfig(),
-            autocast_dtype=None,
-            **changes,
-        )
+        groups = crops(number + (100 * world.rank if world else 0))
+        one_step(net, groups, model=model, optimizer=optimizer, **changes)
     return [tensor.detach().clone() for tensor in [*model.parameters(), *model.buffers()]]
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from stepping import crops, one_step
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -40,22 +41,14 @@ def trained(world: World, wrapped: Callable[[nn.Module, World], nn.Module], micr
     if wrapped is by_torch:
         model.prototypes.weight.requires_grad_ = lambda wanted: None  # type: ignore[method-assign, assignment, misc, return-value]
     for number in range(FROZEN + 2):
-        generator = torch.Generator().manual_seed(10 * number + world.rank)
         is_frozen = number < FROZEN
         if wrapped is by_torch and is_frozen:
             thrown_away(optimizer, model.prototypes.weight)
-        train_step(
-            net,
-            [torch.randn(4, n, 3, s, s, generator=generator) for n, s in ((2, 32), (1, 16))],
-            model=model,
-            optimizer=optimizer,
-            queue=None,
-            learning_rate=0.5,
-            freeze_prototypes=is_frozen,
-            swav=SwavConfig(),
-            autocast_dtype=None,
-            micro_batches=micro_batches,
+        groups, choices = (
+            crops(10 * number + world.rank),
+            {"freeze_prototypes": is_frozen, "micro_batches": micro_batches},
         )
+        one_step(net, groups, model=model, optimizer=optimizer, **choices)
     momenta = [optimizer.state[parameter]["momentum_buffer"] for parameter in model.parameters()]
     return [tensor.detach().clone() for tensor in [*model.parameters(), *momenta]]
 

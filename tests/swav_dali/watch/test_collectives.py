@@ -7,13 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from stepping import one_step
 from torch import Tensor, nn
 
 from pipelines.config import CropGroup
-from swav_dali.config.sections import SwavConfig
 from swav_dali.method.larc import Larc
 from swav_dali.method.sound import backward
-from swav_dali.method.step import train_step
 from swav_dali.model.net import SwavNet
 from swav_dali.ranks.ddp import wrap
 from swav_dali.ranks.timer import untimed
@@ -67,19 +66,8 @@ def _steps(world: World, micro_batches: int) -> tuple[dict[str, float], list[str
     groups = [torch.randn(4, 2, 3, 32, 32, generator=torch.Generator().manual_seed(world.rank))]
     for timed in (spans, untimed):
         torch.manual_seed(0)
-        done = train_step(
-            net,
-            groups,
-            model=model,
-            optimizer=optimizer,
-            queue=None,
-            learning_rate=0.0,
-            freeze_prototypes=False,
-            swav=SwavConfig(),
-            autocast_dtype=None,
-            micro_batches=micro_batches,
-            timed=timed,
-        )
+        parts = {"model": model, "optimizer": optimizer, "timed": timed}
+        done = one_step(net, groups, learning_rate=0.0, micro_batches=micro_batches, **parts)
         bits.append(done.grad_norm.item().hex())
     spans.end_step()
     return spans.read(), bits

@@ -40,26 +40,30 @@ def test_cpu_time_of_this_process_and_its_memory_are_told() -> None:
 def test_threads_of_the_pipeline_are_known_by_name_and_their_time_is_counted() -> None:
     machine = Machine(torch.device("cpu"))
     assert machine.figures(images=1)["pipeline_busy_share"] != machine.figures(images=1)["pipeline_busy_share"]  # NaN
-    stop = threading.Event()
+    named, go, done, stop = (threading.Event() for _ in range(4))
 
     def work() -> None:
         Path(f"/proc/self/task/{threading.get_native_id()}/comm").write_text("[DALI][TP0]Exec")
+        named.set()
+        go.wait()
         burn(0.2)
+        done.set()
         stop.wait()
 
     worker = threading.Thread(target=work)
     worker.start()
-    time.sleep(0.05)
+    named.wait()
     machine.restart()
     began = time.perf_counter()
+    go.set()
     burn(0.1)
-    time.sleep(0.3)
+    done.wait()
     figures = machine.figures(images=10)
     wall = time.perf_counter() - began
     stop.set()
     worker.join()
-    assert 5 <= figures["pipeline_cpu_ms"] <= 22  # at most 200 ms for ten images, some of it before
-    assert 0.05 / wall < figures["pipeline_busy_share"] <= 1
+    assert figures["pipeline_cpu_ms"] == pytest.approx(20, rel=0.15)  # 200 ms for ten images
+    assert 0.17 / wall < figures["pipeline_busy_share"] <= 1
 
 
 def test_bytes_from_storage_are_told_where_the_kernel_does() -> None:
