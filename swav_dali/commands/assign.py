@@ -33,6 +33,7 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument("--nearest", type=positive, default=8, metavar="N", help="images per prototype there (8)")
     window = "images that share out the prototypes among them in their codes (4096)"
     parser.add_argument("--window", type=positive, default=4096, metavar="N", help=window)
+    parser.add_argument("--head", type=_head, default=0, metavar="N", help="of several heads of prototypes (0)")
     add_images(parser)
     parser.set_defaults(run=run)
 
@@ -50,7 +51,7 @@ def _assign(args: argparse.Namespace, opened: Opened) -> None:
 
     sizes = {"batch_size": args.batch_size, "resize": args.resize, "size": args.size, "threads": args.threads}
     with open_session(args.weights, device=args.device, **sizes) as session:
-        found = session.assignment(opened.shards, window=args.window)
+        found = session.assignment(opened.shards, window=args.window, head=args.head)
         if not session.world.is_main:
             return
         print(f"{session.network.weights.name}: {found.summary()}")
@@ -63,3 +64,10 @@ def _assign(args: argparse.Namespace, opened: Opened) -> None:
                 print(f"  pictures       {args.pictures}")
         except OSError as error:
             raise ConfigError("cannot be written", where=error.filename or "OUT", found=error) from error
+
+
+def _head(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"must be 0 or more, not {text}")
+    return number

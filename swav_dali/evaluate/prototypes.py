@@ -42,6 +42,7 @@ class Assigned:
         images: where each image is.
         num_images: by prototype, int64 (prototypes,); 0 is a dead one.
         same_as: by prototype, the first one that it is a duplicate of, itself if of none; int64 (prototypes,).
+        head, num_heads: whose prototypes these are, counted from 0, and of how many.
     """
 
     ids: Tensor
@@ -49,16 +50,19 @@ class Assigned:
     images: Assignment
     num_images: Tensor
     same_as: Tensor
+    head: int
+    num_heads: int
 
     def summary(self) -> str:
-        """How many prototypes are used, dead and double, in one line."""
+        """How many prototypes are used, dead and double, in one line; of which head, if there are several."""
         total = len(self.num_images)
         dead = int((self.num_images == 0).sum())
         double = int((self.same_as != torch.arange(total, device=self.same_as.device)).sum())
         top = 100 * float(self.num_images.max()) / len(self.ids)
+        of_head = f"head {self.head} of 0 to {self.num_heads - 1}: " if self.num_heads > 1 else ""
         return (
-            f"{len(self.ids)} images on {total - dead} of {total} prototypes, {dead} dead, {double} duplicates "
-            f"(cosine {DUPLICATE_COSINE} and above), the most popular has {top:.1f} % of the images"
+            f"{of_head}{len(self.ids)} images on {total - dead} of {total} prototypes, {dead} dead, "
+            f"{double} duplicates (cosine {DUPLICATE_COSINE} and above), the most popular has {top:.1f} % of the images"
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -56,18 +56,19 @@ class Session:
         bank = self.computed(shards, Kinds(self.network.model))
         return gather_bank(bank, self.world) if gathered else bank
 
-    def assignment(self, shards: ShardSet, *, window: int) -> Assigned:
-        """Every image of a set on the network's prototypes, of several heads the first; on every rank; collective.
+    def assignment(self, shards: ShardSet, *, window: int, head: int = 0) -> Assigned:
+        """Every image of a set on the prototypes of one of the network's heads; on every rank; collective.
 
         Raises:
-            ConfigError: the weights are a trunk alone.
+            ConfigError: the weights are a trunk alone, or have no such head.
         """
-        if not self.network.has_head:
-            where, expected = self.network.weights.file, "projection head and prototypes"
-            raise ConfigError("no head in these weights", where=where, found="a trunk alone", expected=expected)
+        heads = self._heads()
+        if head >= len(heads):
+            found, expected = f"{head} in {self.network.weights.name}", f"less than {len(heads)}, as they count from 0"
+            raise ConfigError("no such head of prototypes", where="--head", found=found, expected=expected)
         bank = self.computed(shards, self._embeddings)
         bank = gather_bank(bank, self.world)
-        prototypes = functional.normalize(self.network.model.prototype_weights[0], dim=1)
+        prototypes = functional.normalize(heads[head], dim=1)
         config = self.network.weights.config
         images = assign(
             bank.features[_EMBEDDING],
@@ -77,7 +78,14 @@ class Session:
             window=window,
         )
         num_images = torch.bincount(images.nearest, minlength=len(prototypes))
-        return Assigned(bank.ids, bank.labels, images, num_images, duplicate_of(prototypes))
+        return Assigned(bank.ids, bank.labels, images, num_images, duplicate_of(prototypes), head, len(heads))
+
+    def _heads(self) -> Sequence[Tensor]:
+        """The prototypes of every head, as they were trained."""
+        if not self.network.has_head:
+            where, expected = self.network.weights.file, "projection head and prototypes"
+            raise ConfigError("no head in these weights", where=where, found="a trunk alone", expected=expected)
+        return self.network.model.prototype_weights
 
     def _embeddings(self, images: Tensor) -> dict[str, Tensor]:
         embeddings, _scores = self.network.model([images[:, None]])

@@ -7,6 +7,7 @@ import json
 import shutil
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +18,13 @@ from pyarrow import parquet
 from safetensors import safe_open
 
 from shards.errors import run_command
+from shards.tars.shardset import load_shard_set
 from swav_dali.__main__ import main
+from swav_dali.evaluate.session import Session
+from swav_dali.exchange.network import network_of, preprocessing_of
+from swav_dali.exchange.weights import read_weights
 from swav_dali.model.net import SwavNet
+from swav_dali.ranks.world import World
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +44,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     model = SwavNet("tiny", embedding_dim=8, hidden_dim=16, num_prototypes=12)
     torch.save(model.state_dict(), root / "weights.pth")
+    model = SwavNet("tiny", embedding_dim=8, hidden_dim=16, num_prototypes=(12, 5))
+    torch.save(model.state_dict(), root / "heads.pth")
     return root
 
 
@@ -129,6 +137,36 @@ def test_assign_writes_a_row_per_image_and_a_page_with_the_pictures_inside(home:
     assert "http" not in page
 
 
+def test_assign_answers_for_the_head_it_is_asked_for_and_says_which(home: Path, run: Run) -> None:
+    for head, num_prototypes in ((0, 12), (1, 5)):
+        outputs = ("--head", str(head), "--table", "@/head.csv", "--pictures", "@/head.html")
+        code, out, err = run("assign", "@/heads.pth", "@/shards/validation", *outputs)
+        assert code == 0, err
+        assert f"heads: head {head} of 0 to 1: 9 images on " in out
+        assert f" of {num_prototypes} prototypes" in out
+        page = (home / "head.html").read_text()
+        assert page.count("<section") == num_prototypes
+        assert f"head {head} of 0 to 1" in page
+        assert _nearest(home / "head.csv") == _nearest_by_scores(home, head)
+
+
+def _nearest(table: Path) -> list[int]:
+    with table.open() as file:
+        return [int(row["prototype"]) for row in csv.DictReader(file)]
+
+
+def _nearest_by_scores(home: Path, head: int) -> list[int]:
+    """The best of this head's own column of scores, as the network gives them in training."""
+    network = network_of(read_weights(home / "heads.pth"))
+    plan = replace(preprocessing_of({}), resize=32, size=32)
+    alone = World(rank=0, size=1, local_rank=0, device=torch.device("cpu"))
+    shards = load_shard_set(home / "shards" / "validation")
+    session = Session(network=network, world=alone, plan=plan, batch_size=64, threads=1)
+    scored = session.computed(shards, lambda images: {"scores": network.model([images[:, None]])[1][0]})
+    nearest: list[int] = scored.features["scores"].split([12, 5], dim=1)[head].argmax(1).tolist()
+    return nearest
+
+
 def test_assign_and_features_read_a_plain_folder_as_its_shards(home: Path, run: Run) -> None:
     for place, name in (("@/flat", "folder"), ("@/unlabelled", "shards")):
         code, out, err = run("assign", "@/weights.pth", place, "--table", f"@/{name}.csv")
@@ -169,6 +207,14 @@ MISTAKES = {
     "unlabelled": (
         ("evaluate", "knn", "@/weights.pth", "--train", "@/unlabelled", "--validation", "@/unlabelled"),
         "--train: the shards have no labels",
+    ),
+    "no such head": (
+        ("assign", "@/heads.pth", "@/shards/validation", "--head", "2"),
+        "--head: no such head of prototypes, found 2 in heads, expected less than 2",
+    ),
+    "one head": (
+        ("assign", "@/weights.pth", "@/shards/validation", "--head", "1"),
+        "--head: no such head of prototypes, found 1 in weights, expected less than 1",
     ),
     "no pictures": (("assign", "@/weights.pth", "@/empty"), "no pictures"),
     "no format": (("features", "@/weights.pth", "@/shards/train", "x.txt"), "no format for features, found '.txt'"),
