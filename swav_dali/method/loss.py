@@ -38,22 +38,28 @@ class _SwappedLoss(torch.autograd.Function):
         """See swapped_loss."""
         num_codes, batch_size = codes.shape[:2]
         num_terms = num_codes * (scores.shape[0] - 1) * batch_size
-        x = scores / temperature
-        softmax = x.softmax(dim=2)
-        log_sum = x.amax(dim=2) - softmax.amax(dim=2).log()
         all_codes = codes.sum(dim=0)
-        total = num_codes * log_sum.sum() - (all_codes * x.sum(dim=0)).sum()
-        own_softmax = [softmax[crop].clone() for crop in assign_crops]
-        gradient = softmax.mul_(num_codes).sub_(all_codes)
-        for code, crop, own in zip(codes, assign_crops, own_softmax, strict=True):
-            total = total - log_sum[crop].sum() + (code * x[crop]).sum()
-            gradient[crop].add_(code).sub_(own)
+        agreement = (all_codes * scores.sum(dim=0)).sum()
+        for code, crop in zip(codes, assign_crops, strict=True):
+            agreement = agreement - (code * scores[crop]).sum()
+
+        buffer = scores / temperature  # becomes exp(x - largest), then the gradient: the one tensor of this size
+        largest = buffer.amax(dim=2, keepdim=True)
+        sums = buffer.sub_(largest).exp_().sum(dim=2, keepdim=True)
+        log_sums = largest + sums.log()
+        codes_met = log_sums.new_full((scores.shape[0], 1, 1), num_codes)
+        for crop in assign_crops:
+            codes_met[crop] -= 1
+        gradient = buffer.mul_(codes_met / sums).sub_(all_codes)
+        for code, crop in zip(codes, assign_crops, strict=True):
+            gradient[crop].add_(code)
+        total: Tensor = (codes_met * log_sums).sum() - agreement / temperature
         ctx.save_for_backward(gradient)
         ctx.scale = 1 / (num_terms * temperature)
         return total / num_terms
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None, None, None]:
-        """The gradient of the scores."""
+        """The gradient of the scores, in the saved tensor itself: a second backward raises, it never scales twice."""
         (gradient,) = ctx.saved_tensors
-        return gradient * (grad_outputs[0] * ctx.scale), None, None, None
+        return gradient.mul_(grad_outputs[0] * ctx.scale), None, None, None

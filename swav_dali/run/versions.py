@@ -9,7 +9,7 @@ from swav_dali.errors import CheckpointError
 
 _DALI = ("nvidia-dali-cuda130", "nvidia-dali-cuda120")
 _ARITHMETIC = "swav-dali arithmetic"
-_REVISION = "2"
+_REVISION = "3"
 """Raised whenever the same step of the same run gives other bits than before; runs that do not say are of the first."""
 _PACKAGES = (_ARITHMETIC, "torch", "torchvision", *_DALI, "numba", "numpy")
 
