@@ -7,11 +7,13 @@ nothing of them is computed or sent.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterable
 from functools import partial
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.compiler import set_stance
 from torch.nn.parallel import DistributedDataParallel
 
 from swav_dali.config.sections import SyncBn
@@ -52,6 +54,29 @@ def wrap(model: nn.Module, world: World, *, sync_bn: SyncBn) -> nn.Module:
         dist.broadcast(parameter.detach(), src=0)
         parameter.register_post_accumulate_grad_hook(partial(_average, net))
     return net
+
+
+def settle(net: nn.Module, sizes: Iterable[int]) -> None:
+    """Give the wrapper's buckets the order they keep from its second step on, which is that of a first backward.
+
+    An all-reduce over three ranks or more adds up in an order that hangs on a number's place in its bucket: a run that
+    is continued would differ in the last bits of its first step. Two black pictures go through and back; gradients,
+    BatchNorm's statistics and random state are as before. A net of one rank is left alone.
+
+    Args:
+        net: what `wrap` returned, in training mode, its prototypes not frozen.
+        sizes: sides of the crops, pixels.
+    """
+    if not isinstance(net, DistributedDataParallel):
+        return
+    device = next(net.parameters()).device
+    before = [buffer.clone() for buffer in net.buffers()]
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), set_stance("force_eager"):
+        _, scores = net([torch.zeros(2, 1, 3, size, size, device=device) for size in sizes])
+        scores.sum().backward()
+    net.zero_grad()
+    for buffer, saved in zip(net.buffers(), before, strict=True):
+        buffer.copy_(saved)
 
 
 def _average(net: DistributedDataParallel, parameter: Tensor) -> None:

@@ -16,7 +16,7 @@ from swav_dali.method.queue import FeatureQueue
 from swav_dali.method.scale import LossScale
 from swav_dali.model.net import SwavNet, made_net
 from swav_dali.model.recompute import recompute_blocks
-from swav_dali.ranks.ddp import wrap
+from swav_dali.ranks.ddp import settle, wrap
 from swav_dali.ranks.device import autocast_dtype
 from swav_dali.ranks.world import World
 from swav_dali.run.data_guard import DataGuard
@@ -81,9 +81,11 @@ def make_parts(config: RunConfig, world: World) -> ModelParts:
     """Network, optimizer and queue, freshly initialized on this rank's device."""
     model = _build_model(config).to(world.device)
     dtype = autocast_dtype(config.precision, world.device)
+    net = wrap(model, world, sync_bn=config.model.sync_bn)
+    settle(net, (group.size for group in config.data.crops))
     return ModelParts(
         model=model,
-        net=wrap(model, world, sync_bn=config.model.sync_bn),
+        net=net,
         optimizer=make_optimizer(model, config.optim),
         queue=_build_queue(config.swav, config, world),
         autocast_dtype=dtype,

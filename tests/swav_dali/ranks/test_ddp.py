@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+import pytest
 import torch
 import torch.distributed as dist
 from stepping import crops, one_step
@@ -16,7 +18,7 @@ from swav_dali.config.sections import SwavConfig
 from swav_dali.method.larc import Larc
 from swav_dali.method.step import train_step
 from swav_dali.model.net import SwavNet
-from swav_dali.ranks.ddp import wrap
+from swav_dali.ranks.ddp import settle, wrap
 from swav_dali.ranks.world import World
 
 FROZEN = 2
@@ -137,3 +139,30 @@ def test_backward_computes_no_gradient_of_frozen_prototypes() -> None:
         )
         seen.append(model.prototypes.weight.grad is None)
     assert seen == [True, False, True]
+
+
+def goes_on(world: World, *, is_settled: bool) -> bool:
+    """Whether a step of a wrapper that has made others has the bits of a new wrapper's first step."""
+    gradients = []
+    for num_steps in (3, 1):
+        torch.manual_seed(0)
+        model = SwavNet("tiny", embedding_dim=16, hidden_dim=32, num_prototypes=10)
+        start, state = [buffer.clone() for buffer in model.buffers()], torch.get_rng_state()
+        net = by_us(model, world)
+        if is_settled:
+            settle(net, (32, 16))
+            assert all(parameter.grad is None for parameter in model.parameters())
+            assert all(torch.equal(*pair) for pair in zip(model.buffers(), start, strict=True))
+            assert torch.equal(torch.get_rng_state(), state)
+        for _ in range(num_steps):
+            model.zero_grad()
+            net(crops(world.rank))[1].square().sum().backward()
+        gradients.append([parameter.grad.clone() for parameter in model.parameters() if parameter.grad is not None])
+    return all(torch.equal(one, other) for one, other in zip(*gradients, strict=True))
+
+
+@pytest.mark.parametrize(("is_settled", "found"), [(True, True), (False, False)])
+def test_a_settled_wrapper_sums_over_three_ranks_in_one_order_from_the_first_step_on(
+    run_ranks: Callable[..., list[Any]], is_settled: bool, found: bool
+) -> None:
+    assert run_ranks(partial(goes_on, is_settled=is_settled), 3) == [found] * 3

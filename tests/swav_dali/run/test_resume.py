@@ -35,16 +35,16 @@ def start_and_kill(arguments: list[str], folder: Path, step: int) -> None:
     assert last_step(folder) >= step, "the run ended before it could be killed"
 
 
-@pytest.mark.parametrize("ranks", [1, 2])
+@pytest.mark.parametrize("ranks", [1, 2, pytest.param(4, marks=pytest.mark.slow)])
 def test_a_killed_run_continues_with_the_same_bits(tiny_data: Path, tmp_path: Path, ranks: int) -> None:
     batch = str(4 // ranks)
     whole = training.command(tiny_data, tmp_path, "whole", ranks=ranks, data__batch_size=batch, **SETTINGS)
     broken = training.command(tiny_data, tmp_path, "broken", ranks=ranks, data__batch_size=batch, **SETTINGS)
-    done = training.run(whole)
+    done = training.run(whole, timeout=600)
     assert done.returncode == 0, done.stderr
     steps_per_epoch = last_step(tmp_path / "whole") // int(EPOCHS)
     start_and_kill(broken, tmp_path / "broken", steps_per_epoch + steps_per_epoch // 2)
-    resumed = training.run(broken)
+    resumed = training.run(broken, timeout=600)
     assert resumed.returncode == 0, resumed.stderr
     assert "resumed" in resumed.stdout
     assert_same_run(tmp_path / "broken", tmp_path / "whole")
