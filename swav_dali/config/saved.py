@@ -8,6 +8,7 @@ agrees with whatever is chosen now, because the loader's own state tells what it
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable
 from typing import Any
 
@@ -33,14 +34,24 @@ def differences(saved: Flat, present: Flat, *, world_changed: bool) -> list[str]
         present: flattened configuration of this start, resolved.
         world_changed: with another number of ranks, what is counted per rank may change too.
     """
-    options = tagged_options(RunConfig)
     theirs = in_words_of_today(saved, present)
-    unknown = [f"{flag(key)} {value} -> not known here" for key, value in theirs.items() if key not in options]
-    return unknown + [
-        f"{flag(key)} {theirs.get(key)} -> {value}"
-        for key, value in present.items()
-        if not _may_follow(options[key], theirs[key], value, world_changed)
-    ]
+    unknown = [f"{flag(key)} {theirs[key]} -> not known here" for key in _unknown(theirs)]
+    return unknown + [f"{flag(key)} {theirs[key]} -> {present[key]}" for key in _kept(theirs, present, world_changed)]
+
+
+def way_back(saved: Flat, present: Flat, *, world_changed: bool) -> str:
+    """The options, as written on a command line, with which `present` is the saved run; empty if none can say it.
+
+    The length is among them where it differs: an option that may change is told with those that may not.
+    """
+    theirs = in_words_of_today(saved, present)
+    if _unknown(theirs):
+        return ""
+    options = tagged_options(RunConfig)
+    grown = [key for key in present if options[key].on_resume is OnResume.MAY_GROW and theirs[key] != present[key]]
+    return " ".join(
+        _written(key, theirs[key]) for key in dict.fromkeys([*_kept(theirs, present, world_changed), *grown])
+    )
 
 
 def in_words_of_today(saved: Flat, present: Flat) -> Flat:
@@ -54,6 +65,25 @@ def in_words_of_today(saved: Flat, present: Flat) -> Flat:
 def flag(key: str) -> str:
     """The option that sets a key."""
     return "--" + key.replace("_", "-")
+
+
+def _unknown(theirs: Flat) -> list[str]:
+    """Saved by a later version, or one that has since given the option up."""
+    return [key for key in theirs if key not in tagged_options(RunConfig)]
+
+
+def _kept(theirs: Flat, present: Flat, world_changed: bool) -> list[str]:
+    """What differs and may not."""
+    options = tagged_options(RunConfig)
+    return [key for key in present if not _may_follow(options[key], theirs[key], present[key], world_changed)]
+
+
+def _written(key: str, value: Any) -> str:
+    if isinstance(value, bool):
+        section, dot, name = flag(key).removeprefix("--").rpartition(".")
+        return f"--{section}{dot}{'' if value else 'no-'}{name}"
+    words = value if isinstance(value, list) else ["none" if value is None else value]
+    return " ".join([flag(key), *(shlex.quote(str(word)) for word in words)])
 
 
 def _may_follow(option: Tagged, old: Any, new: Any, world_changed: bool) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from shards.host.atomic import write_whole
-from swav_dali.config.saved import differences, flatten
+from swav_dali.config.saved import differences, flatten, way_back
 from swav_dali.config.sections import RunConfig
 from swav_dali.errors import CheckpointError
 from swav_dali.run.checkpoint import find_checkpoints
@@ -29,11 +29,13 @@ def refuse_other_config(saved: dict[str, Any], present: dict[str, Any], *, where
     """
     differing = differences(saved, present, world_changed=world_changed)
     if differing:
+        back = way_back(saved, present, world_changed=world_changed)
         raise CheckpointError(
             "the run was started with other options",
             where=where,
             found="; ".join(differing),
-            fix="repeat the old options, or start another run with --name",
+            fix=(f"go on as it began: the same command with {back}; or " if back else "")
+            + f"start another run: with --name {present['name']}-2",
         )
 
 

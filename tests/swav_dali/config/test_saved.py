@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import training
 from pipelines.tags import Audience, Before, Free, OnResume, tagged_options
 from swav_dali.cli import parse
 from swav_dali.config.presets import load_preset
-from swav_dali.config.saved import differences, flatten
+from swav_dali.config.saved import differences, flatten, way_back
 from swav_dali.config.sections import RunConfig
 
 FIRST_VERSION = training.ROOT / "tests" / "data" / "first_version"
@@ -104,3 +105,25 @@ def test_a_field_without_a_tag_may_never_differ_and_a_tag_on_a_section_holds_for
     assert options["knn.neighbours"].on_resume is OnResume.ALWAYS
     assert options["data.augment.blur"].audience is Audience.EXPERTS
     assert (Free[int].__metadata__, Before(3).value) == ((OnResume.ALWAYS,), 3)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    "began_with",
+    [
+        "--optim.optimizer larc --optim.epochs 14 --optim.base-lr 1.5 --optim.final-lr 0.01 --optim.start-lr 0.3",
+        "--model.num-prototypes 40 50 --deterministic --model.no-channels-last --swav.assign-crops 1 --seed 4",
+        "--data.crops 2x48@0.3-1+4x32 --data.augment.mean 0.1 0.2 0.3 --init 'a file.pth' --optim.epochs 40",
+    ],
+)
+def test_the_way_back_is_a_command_line_of_the_saved_run(began_with: str) -> None:
+    saved, today = flatten(parse(["demo", *shlex.split(began_with)])), flatten(load_preset("demo"))
+    assert differences(saved, today, world_changed=False)
+    back = way_back(saved, today, world_changed=False)
+    assert flatten(parse(["demo", *shlex.split(back)])) == saved
+    forth = way_back(today, saved, world_changed=False)
+    assert flatten(parse(["demo", *shlex.split(began_with), *shlex.split(forth)])) == today
+
+
+def test_there_is_no_way_back_to_an_option_that_is_not_known_here() -> None:
+    today = flatten(load_preset("demo"))
+    assert way_back({**today, "seed": 9, "swav.invented_later": 3}, today, world_changed=False) == ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import signal
 import subprocess
 import time
@@ -94,3 +95,35 @@ def test_another_number_of_ranks_restarts_the_epoch_and_says_so(tiny_data: Path,
     assert "on 2 ranks instead of 1" in done.stdout
     steps = [record["step"] for record in training.records(tmp_path / "grown") if "loss" in record]
     assert steps == list(range(1, 3 * 10 + 1))
+
+
+@pytest.mark.slow
+def test_a_run_of_an_earlier_preset_is_refused_in_one_line_whose_command_goes_on_with_it(
+    tiny_data: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "demo"
+    today = _without_optim(training.command(tiny_data, tmp_path, "demo", **SETTINGS))
+    earlier = "--optim.optimizer larc --optim.epochs 14 --optim.base-lr 1.5 --optim.final-lr 0.01 --optim.start-lr 0.3"
+    start_and_kill([*today, *shlex.split(earlier)], folder, 8)
+    before = _files(folder)
+    refused = training.run(today)
+    assert (refused.returncode, refused.stdout.count("\n")) == (2, 1), refused.stdout
+    (line,) = refused.stderr.splitlines()
+    assert "--optim.optimizer larc -> adamw" in line
+    assert _files(folder) == before
+    (back,) = re.findall(r"the same command with (--.*); or start another run: with --name demo-2", line)
+    start_and_kill([*today, *shlex.split(back)], folder, 16)
+    losses = [record for record in training.records(folder) if "loss" in record]
+    steps = [record["step"] for record in losses]
+    assert steps == list(range(1, len(steps) + 1))
+    assert losses[15]["lr"] > 0.1  # LARC's
+
+
+def _files(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != ".lock"}
+
+
+def _without_optim(command: list[str]) -> list[str]:
+    """As a person types it: the preset's own optimizer."""
+    at = [index for index, word in enumerate(command) if word.startswith("--optim.")]
+    return [word for index, word in enumerate(command) if not {index, index - 1} & set(at)]

@@ -231,3 +231,20 @@ def test_the_same_dali_for_another_cuda_is_the_same(config: RunConfig) -> None:
     other = {key: value for key, value in now.items() if key != dali} | {"nvidia-dali-cuda120": now[dali]}
     save(config, 10, versions=other)
     assert find(config).warnings == []
+
+
+def test_a_demo_run_begun_with_an_earlier_preset_is_refused_and_told_how_it_goes_on(config: RunConfig) -> None:
+    """LARC for 14 epochs was the demo once; what may grow is no reason to refuse, but part of the way back."""
+    earlier = {"optimizer": "larc", "epochs": 14, "base_lr": 1.5, "final_lr": 0.01, "start_lr": 0.3}
+    save(replace(config, optim=replace(config.optim, **earlier)), 12)  # type: ignore[arg-type]
+    before = sorted(config.folder.rglob("*"))
+    with pytest.raises(CheckpointError) as caught:
+        find(config)
+    (line,) = str(caught.value).splitlines()
+    assert line.endswith(
+        "step-00000012: the run was started with other options, found --optim.optimizer larc -> adamw; --optim.base-lr "
+        "1.5 -> 0.003; --optim.final-lr 0.01 -> 1e-05; --optim.start-lr 0.3 -> 0.0003; go on as it began: the same "
+        "command with --optim.optimizer larc --optim.base-lr 1.5 --optim.final-lr 0.01 --optim.start-lr 0.3 "
+        "--optim.epochs 14; or start another run: with --name demo-2"
+    )
+    assert sorted(config.folder.rglob("*")) == before
