@@ -24,7 +24,8 @@ from swav_dali.method.larc import Larc
 from swav_dali.method.step import train_step
 from swav_dali.model.net import SwavNet
 from swav_dali.ranks.ddp import wrap
-from swav_dali.ranks.world import World, process_group
+from swav_dali.ranks.group import process_group
+from swav_dali.ranks.world import World
 
 CODES, GRADIENTS, PROTOTYPES = "codes", "gradients, hidden", "prototypes, hidden"
 _PATIENCE = 600.0

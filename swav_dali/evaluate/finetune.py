@@ -22,7 +22,7 @@ from pipelines.loader import open_loader
 from shards.tars.shardset import ShardSet
 from swav_dali.evaluate.session import Session
 from swav_dali.ranks.device import threads_per_rank
-from swav_dali.ranks.world import sum_over_ranks
+from swav_dali.ranks.group import sum_over_ranks
 
 _MOMENTUM = 0.9
 _FALL = 0.2

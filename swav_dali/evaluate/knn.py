@@ -13,7 +13,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from swav_dali.ranks.world import World, sum_over_ranks
+from swav_dali.ranks.group import sum_over_ranks
+from swav_dali.ranks.world import World
 
 _SIMILARITIES = 2**27
 """Similarities held at once, 512 MiB of float32: a chunk has as many queries as that leaves room for."""

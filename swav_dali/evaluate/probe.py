@@ -17,7 +17,8 @@ from torch.nn import functional
 from pipelines.batch import ImageBatch
 from swav_dali.config.sections import KnnConfig
 from swav_dali.evaluate.knn import knn_accuracies
-from swav_dali.ranks.world import World, sum_over_ranks
+from swav_dali.ranks.group import sum_over_ranks
+from swav_dali.ranks.world import World
 
 PIXEL_SIDE = 32
 ImageSource = Callable[[int, int], Iterable[ImageBatch]]

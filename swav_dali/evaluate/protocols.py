@@ -19,7 +19,8 @@ from swav_dali.evaluate.linear import LinearOptions, accuracies, train_heads
 from swav_dali.evaluate.session import Session
 from swav_dali.evaluate.subset import labelled_part
 from swav_dali.exchange.kinds import LAST
-from swav_dali.ranks.world import World, sum_over_ranks
+from swav_dali.ranks.group import sum_over_ranks
+from swav_dali.ranks.world import World
 
 _FEW = 5
 _LINEAR_DECAY = 1e-6

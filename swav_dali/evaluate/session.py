@@ -27,8 +27,9 @@ from swav_dali.exchange.network import Network, network_of, preprocessing_of
 from swav_dali.exchange.weights import read_weights
 from swav_dali.ranks.abort import abort_together
 from swav_dali.ranks.device import prepare_device
+from swav_dali.ranks.group import process_group
 from swav_dali.ranks.interface import check_interface
-from swav_dali.ranks.world import World, process_group
+from swav_dali.ranks.world import World
 
 _EMBEDDING = "embedding"
 

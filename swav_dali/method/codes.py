@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from swav_dali.config.sections import SwavConfig
+from swav_dali.ranks.group import sum_over_ranks
 from swav_dali.ranks.timer import Timer, untimed
-from swav_dali.ranks.world import sum_over_ranks
 
 FLOAT32_EPSILON = 0.03
 """From here up float32 holds every kernel: the largest ratio of two factors is exp(2 / epsilon) = 1e29. Below, float64

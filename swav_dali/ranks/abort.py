@@ -26,11 +26,10 @@ from shards.errors import UserError
 from swav_dali.errors import Stopped, stop_behind
 from swav_dali.ranks.flight import record_path, written
 from swav_dali.ranks.lost import given_up, lost_rank
+from swav_dali.ranks.world import World
 
 if TYPE_CHECKING:
     from torch._C._distributed_c10d import Store
-
-    from swav_dali.ranks.world import World
 
 POLL_SECONDS = 0.5
 PATIENCE_SECONDS = 10.0

@@ -17,7 +17,8 @@ from swav_dali.config.length import adopt
 from swav_dali.config.saved import flatten
 from swav_dali.config.sections import RunConfig
 from swav_dali.errors import CheckpointError
-from swav_dali.ranks.world import World, from_main
+from swav_dali.ranks.group import from_main
+from swav_dali.ranks.world import World
 from swav_dali.run.checkpoint import CheckpointMeta, check_checkpoint, load_meta, step_folders
 from swav_dali.run.folder import refuse_other_config
 from swav_dali.run.versions import changed_versions, refuse_other_dali

@@ -27,9 +27,10 @@ from swav_dali.ranks.abort import abort_together
 from swav_dali.ranks.bus_error import bus_errors_named
 from swav_dali.ranks.device import prepare_device
 from swav_dali.ranks.flight import make_room, record_collectives
+from swav_dali.ranks.group import process_group
 from swav_dali.ranks.interface import check_interface
 from swav_dali.ranks.leaving import Leaving, leave_together
-from swav_dali.ranks.world import World, process_group
+from swav_dali.ranks.world import World
 from swav_dali.run.checkpoint import load_parts, prune_checkpoints, rank_file
 from swav_dali.run.folder import way_on
 from swav_dali.run.go_on import go_on_from

@@ -17,7 +17,8 @@ from torch import Tensor
 from torch.utils._pytree import tree_map
 from torch.utils.flop_counter import FlopCounterMode
 
-from swav_dali.ranks.world import World, sum_over_ranks
+from swav_dali.ranks.group import sum_over_ranks
+from swav_dali.ranks.world import World
 from swav_dali.watch.spans import Spans
 
 WARM_UP = 3

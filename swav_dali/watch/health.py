@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor
 
-from swav_dali.ranks.world import sum_over_ranks
+from swav_dali.ranks.group import sum_over_ranks
 
 DUPLICATE_COSINE = 0.99
 _ROWS = 1024  # cosines of all prototypes at once would take 4 bytes x prototypes^2

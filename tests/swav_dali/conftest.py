@@ -14,7 +14,8 @@ import pytest
 import torch
 import training
 
-from swav_dali.ranks.world import World, process_group
+from swav_dali.ranks.group import process_group
+from swav_dali.ranks.world import World
 
 CPU = torch.device("cpu")
 

@@ -5,6 +5,7 @@ queues, prototypes, norms), and the same weights and crops must lead this code t
 from __future__ import annotations
 
 import math
+import shutil
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from stepping import ALONE
 from torch import Tensor
 
 from swav_dali.config.sections import SwavConfig
@@ -109,8 +111,11 @@ def made_queue(case: Case, world: World) -> FeatureQueue | None:
     )
 
 
-def replay(world: World, case: Case) -> Trace:
+def replay(world: World, case: Case, *, backend: str | None = None) -> Trace:
+    """`backend` is what compiles the trunk, as --model.compile has it compiled."""
     model = made_net(case.num_prototypes)
+    if backend is not None:
+        model.trunk.compile(dynamic=False, backend=backend)
     net = wrap(model, world, sync_bn="off")
     optimizer = Larc(net.parameters(), lr=0.0)
     queue = made_queue(case, world)
@@ -159,8 +164,15 @@ def assert_same_as_recorded(ours: Trace, file: str) -> None:
 
 @pytest.mark.parametrize("case", SINGLE, ids=lambda case: case.name)
 def test_one_process_repeats_the_recorded_training(case: Case) -> None:
-    world = World(rank=0, size=1, local_rank=0, device=torch.device("cpu"))
-    assert_same_as_recorded(replay(world, case), f"{case.name}_rank0.npz")
+    assert_same_as_recorded(replay(ALONE, case), f"{case.name}_rank0.npz")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", SINGLE[1:], ids=lambda case: case.name)
+def test_a_compiled_trunk_repeats_the_recorded_training(case: Case) -> None:
+    if shutil.which("g++") is None:
+        pytest.skip("torch.compile wants a C++ compiler")
+    assert_same_as_recorded(replay(ALONE, case, backend="inductor"), f"{case.name}_rank0.npz")
 
 
 def test_two_ranks_repeat_the_recorded_training(run_ranks: Callable[..., list[Trace]]) -> None:

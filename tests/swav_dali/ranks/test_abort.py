@@ -16,7 +16,8 @@ import training
 
 from shards.errors import UserError, run_command
 from swav_dali.ranks.abort import abort_together
-from swav_dali.ranks.world import World, barrier, process_group
+from swav_dali.ranks.group import barrier, process_group
+from swav_dali.ranks.world import World
 
 SAMPLE = "shard-000007.tar: 000012.jpg at byte 512: cannot be decoded"
 Behaviour = Callable[[World], None]

@@ -18,8 +18,9 @@ import training
 
 from swav_dali.ranks import flight
 from swav_dali.ranks.abort import abort_together
+from swav_dali.ranks.group import barrier, process_group
 from swav_dali.ranks.lost import lost_rank
-from swav_dali.ranks.world import World, barrier, process_group
+from swav_dali.ranks.world import World
 
 NAMES = (
     "TORCH_FR_BUFFER_SIZE",

@@ -14,8 +14,9 @@ import torch
 
 from swav_dali.errors import Stopped
 from swav_dali.ranks.abort import abort_together
+from swav_dali.ranks.group import barrier, process_group
 from swav_dali.ranks.leaving import Leaving, leave_together
-from swav_dali.ranks.world import World, barrier, process_group
+from swav_dali.ranks.world import World
 
 ALONE = World(rank=0, size=1, local_rank=0, device=torch.device("cpu"))
 

@@ -18,8 +18,9 @@ import torch.distributed as dist
 from torch.distributed import TCPStore
 
 from swav_dali.errors import TrainingError
+from swav_dali.ranks.group import barrier, from_main, process_group, sum_over_ranks
 from swav_dali.ranks.meeting import meet
-from swav_dali.ranks.world import World, barrier, from_main, process_group, sum_over_ranks
+from swav_dali.ranks.world import World
 
 TIMEOUT = 25.0
 

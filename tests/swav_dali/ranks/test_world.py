@@ -10,7 +10,8 @@ import torch
 import torch.distributed as dist
 
 from swav_dali.errors import ConfigError
-from swav_dali.ranks.world import World, barrier, process_group, sum_over_ranks
+from swav_dali.ranks.group import barrier, process_group, sum_over_ranks
+from swav_dali.ranks.world import World
 
 TORCHRUN = {
     "RANK": "5",
@@ -162,7 +163,7 @@ def test_a_failing_rank_ends_the_others_instead_of_leaving_them_waiting(run_rank
 
 def test_the_group_is_destroyed_after_an_error(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     destroyed = []
-    monkeypatch.setattr("swav_dali.ranks.world.meet", lambda *args, **kwargs: dist.HashStore())
+    monkeypatch.setattr("swav_dali.ranks.group.meet", lambda *args, **kwargs: dist.HashStore())
     monkeypatch.setattr(dist, "init_process_group", lambda *args, **kwargs: None)
     monkeypatch.setattr(dist, "destroy_process_group", lambda: destroyed.append(True))
     world = World(rank=0, size=2, local_rank=0, device=torch.device("cpu"))

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 import torch
 
-from swav_dali.ranks.world import World, sum_over_ranks
+from swav_dali.ranks.group import sum_over_ranks
+from swav_dali.ranks.world import World
 from swav_dali.watch import judge, machine
 from swav_dali.watch.sinks.base import Event, Record, SinkGroup
 from swav_dali.watch.skipped import SkippedSteps
