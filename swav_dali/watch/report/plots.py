@@ -12,7 +12,8 @@ from bokeh.models import HoverTool, Range1d
 from bokeh.plotting import figure
 
 from swav_dali.watch.record import BY_KEY, PARTS
-from swav_dali.watch.report.runs import Array, Curve, RunData
+from swav_dali.watch.report.columns import Array, Curve
+from swav_dali.watch.report.runs import RunData
 
 COLOURS = ("#1f77b4", "#e6842a", "#2ca02c", "#d4504f", "#9467bd", "#17a0ae", "#b07aa1", "#8c8c3c", "#7f7f7f")
 _DASHES = ("solid", "dashed", "dotted", "dotdash")

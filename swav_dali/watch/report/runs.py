@@ -17,19 +17,10 @@ import numpy as np
 
 from swav_dali.errors import ConfigError
 from swav_dali.watch.pictures import Gallery, galleries
-from swav_dali.watch.record import BY_KEY
-from swav_dali.watch.sinks.jsonl import read_objects
+from swav_dali.watch.report.columns import Array, Curve, read_columns
+from swav_dali.watch.sinks.jsonl import each_object
 
 MOST_POINTS = 1000
-Array = np.ndarray[Any, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Curve:
-    """One figure over the steps, both float64 (points,)."""
-
-    steps: Array
-    values: Array
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +59,14 @@ def read_run(folder: Path) -> RunData:
     metrics = folder / "metrics.jsonl"
     if not metrics.is_file():
         raise ConfigError("not a run folder", where=folder, expected="a folder with metrics.jsonl, as runs/NAME")
-    told = read_objects(metrics)
-    records = sorted((record for record in told if isinstance(record.get("step"), int)), key=_step)
+    columns = read_columns(each_object(metrics))
+    curves = {key: thin(_finite(column)) for key, column in columns.items()}
     config = folder / "config.json"
     return RunData(
         name=folder.resolve().name,
-        curves={key: thin(curve) for key, curve in _curves(records).items()},
-        latest={key: value for record in records for key, value in record.items() if key in BY_KEY},
-        events=read_objects(folder / "events.jsonl"),
+        curves={key: curve for key, curve in curves.items() if len(curve.steps)},
+        latest={key: float(column.values[-1]) for key, column in columns.items()},
+        events=list(each_object(folder / "events.jsonl")),
         config=json.loads(config.read_text(encoding="utf-8")) if config.is_file() else {},
         galleries=_shown(galleries(folder)),
     )
@@ -84,11 +75,6 @@ def read_run(folder: Path) -> RunData:
 def _shown(drawn: Sequence[tuple[Path, Gallery]]) -> list[Gallery]:
     """The newest of each kind."""
     return list({gallery.name: gallery for _, gallery in drawn}.values())
-
-
-def _step(record: dict[str, Any]) -> int:
-    """Evaluations are written when they are done, after records of later steps."""
-    return int(record["step"])
 
 
 def thin(curve: Curve, most: int = MOST_POINTS) -> Curve:
@@ -107,18 +93,6 @@ def _extremes(values: Array) -> tuple[int, int]:
     return int(values.argmin()), int(values.argmax())
 
 
-def _curves(records: Sequence[dict[str, Any]]) -> dict[str, Curve]:
-    """Every declared key's finite numbers, in the order of the steps."""
-    points: dict[str, tuple[list[float], list[float]]] = {}
-    for record in records:
-        for key, value in record.items():
-            if key in BY_KEY and isinstance(value, int | float):
-                steps, values = points.setdefault(key, ([], []))
-                steps.append(record["step"])
-                values.append(value)
-    return {key: _finite(np.array(steps, float), np.array(values, float)) for key, (steps, values) in points.items()}
-
-
-def _finite(steps: Array, values: Array) -> Curve:
-    told = np.isfinite(values)
-    return Curve(steps[told], values[told])
+def _finite(curve: Curve) -> Curve:
+    told = np.isfinite(curve.values)
+    return Curve(curve.steps[told], curve.values[told])

@@ -179,12 +179,14 @@ def read_lines(path: Path) -> list[str]:
     return [line.decode() for line in path.read_bytes().split(b"\n")[:-1] if _is_object(line)]
 
 
-def read_objects(path: Path) -> list[dict[str, Any]]:
-    """The objects of those lines."""
+def each_object(path: Path) -> Iterator[dict[str, Any]]:
+    """The objects of those lines, one by one: a long run's file is not held in memory."""
     if not path.exists():
-        return []
-    found = (_object(line) for line in path.read_bytes().split(b"\n")[:-1])
-    return [each for each in found if each is not None]
+        return
+    with path.open("rb") as file:
+        for line in file:
+            if line.endswith(b"\n") and (found := _object(line)) is not None:
+                yield found
 
 
 def _is_object(line: bytes) -> bool:

@@ -18,8 +18,9 @@ import pytest
 
 from swav_dali.errors import ConfigError
 from swav_dali.watch.pictures import CROPS, Gallery, Row, write_gallery
+from swav_dali.watch.report.columns import Curve
 from swav_dali.watch.report.page import render, write_report
-from swav_dali.watch.report.runs import Curve, read_run, thin
+from swav_dali.watch.report.runs import read_run, thin
 from swav_dali.watch.report.serving import ReportServer
 
 HOSTILE = "<img src=x onerror=alert(1)></script><script>alert(2)</script>$$\\evil$$"
