@@ -9,4 +9,7 @@ panels.forEach((panel) => near.observe(panel));
 const later = window.requestIdleCallback || ((work) => setTimeout(work, 30));
 const drawNext = () => { const [next] = waiting; if (next !== undefined) { draw(next); later(drawNext); } };
 window.addEventListener("load", () => later(drawNext));
-window.addEventListener("beforeprint", () => [...waiting].forEach(draw));
+window.addEventListener("beforeprint", () => {
+  document.documentElement.style.setProperty("--print-zoom", Math.min(1, 345 / panels[0].offsetWidth)); // two on a page
+  [...waiting].forEach(draw);
+});

@@ -72,7 +72,7 @@ def render(runs: Sequence[RunData], *, refresh_seconds: int = 0) -> str:
         + "</div>"
         for group in groups
     )
-    heads = "".join(_head(run, COLOURS[index % len(COLOURS)]) for index, run in enumerate(runs))
+    heads = "".join(_head(run, COLOURS[index % len(COLOURS)], len(runs) > 1) for index, run in enumerate(runs))
     library = Resources(mode="inline", components=["bokeh"]).render_js()
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{names}</title>{refresh}'
@@ -112,23 +112,29 @@ def _figure(row: Row) -> str:
     )
 
 
-def _head(run: RunData, colour: str) -> str:
+def _head(run: RunData, colour: str, has_others: bool) -> str:
     figures = "".join(
         f"<span>{escape(key.replace('_', ' '))} <b>{escape(shown(key, run.latest[key]))}</b></span>"
         for key in _HEADLINES
         if key in run.latest
     )
+    name = f"<div>{escape(run.name)}</div>" if has_others else ""
     return (
-        f'<div class="run" style="border-color:{colour}"><div>{escape(run.name)}</div>'
+        f'<div class="run" style="border-color:{colour}">{name}'
         f'<div class="verdict">{escape(run.verdict)}</div><div class="figures">{figures}</div></div>'
     )
 
 
 def _events(runs: Sequence[RunData]) -> str:
+    """The newest first, with the run's name where there are several."""
     events = sorted(((event, run.name) for run in runs for event in run.events), key=lambda pair: _time(pair[0]))
-    rows = ((_clock(event), name, event.get("kind"), event.get("step"), event.get("text")) for event, name in events)
-    newest = list(rows)[-_EVENTS:][::-1]
-    return f"<h2>Events</h2>{_table(('time', 'run', 'kind', 'step', 'what'), newest)}"
+    names = len(runs) > 1
+    rows = (
+        (_clock(event), *([name] if names else []), *(event.get(key) for key in ("kind", "step", "text")))
+        for event, name in events[-_EVENTS:][::-1]
+    )
+    head = ("time", *(["run"] if names else []), "kind", "step", "what")
+    return f'<h2>Events</h2><div class="events">{_table(head, rows)}</div>'
 
 
 def _config(runs: Sequence[RunData]) -> str:

@@ -26,13 +26,13 @@ _PANELS: Sequence[tuple[str, str, tuple[str, ...]]] = (
     ("kNN top-1, dashed: untrained, dotted: pixels", "Learning", ("knn_top1", "knn_untrained", "knn_pixels")),
     ("Learning rate", "Learning", ("lr",)),
     (
-        "Evaluated top-1: linear, dashed: kNN, dotted: few labels",
+        "Evaluated: linear, dashed: kNN, dotted: few labels",
         "Learning",
         ("linear_top1", "knn_best_top1", "semisup_top1", "published_linear_top1"),
     ),
     ("Code entropy, dashed: ln K", "Health", ("code_entropy", "ln_k")),
     (
-        "Prototypes used, dashed: perplexity, dotted: duplicates",
+        "Prototypes used, dashed: perplexity, dotted: doubles",
         "Health",
         ("prototypes_used", "prototype_perplexity", "duplicate_prototypes"),
     ),
@@ -121,6 +121,7 @@ def _panel(title: str, unit: str) -> figure:
     panel.toolbar.autohide = True
     panel.add_tools(HoverTool(tooltips=[("", "$name"), ("step", "@x{0,0}"), ("", "@y")], mode="mouse"))
     panel.title.text_color = _INK
+    panel.title.text_font_size = "11px"  # the longest fits a phone
     panel.yaxis.axis_label = unit or None
     for axis in (*panel.xaxis, *panel.yaxis):
         axis.axis_line_color = axis.major_tick_line_color = axis.minor_tick_line_color = _INK

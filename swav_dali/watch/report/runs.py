@@ -7,7 +7,7 @@ and the largest value stay: no spike is lost.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -17,6 +17,7 @@ import numpy as np
 
 from swav_dali.errors import ConfigError
 from swav_dali.watch.pictures import Gallery, galleries
+from swav_dali.watch.record import PARTS
 from swav_dali.watch.report.columns import Array, Curve, read_columns
 from swav_dali.watch.sinks.jsonl import each_object
 
@@ -60,7 +61,7 @@ def read_run(folder: Path) -> RunData:
     if not metrics.is_file():
         raise ConfigError("not a run folder", where=folder, expected="a folder with metrics.jsonl, as runs/NAME")
     columns = read_columns(each_object(metrics))
-    curves = {key: thin(_finite(column)) for key, column in columns.items()}
+    curves = {key: thin(_finite(column)) for key, column in _with_whole_parts(columns).items()}
     config = folder / "config.json"
     return RunData(
         name=folder.resolve().name,
@@ -91,6 +92,18 @@ def thin(curve: Curve, most: int = MOST_POINTS) -> Curve:
 
 def _extremes(values: Array) -> tuple[int, int]:
     return int(values.argmin()), int(values.argmax())
+
+
+def _with_whole_parts(columns: Mapping[str, Curve]) -> dict[str, Curve]:
+    """The parts of a step at every record that has any: one that is not told, such as a checkpoint, took no time."""
+    told = [columns[name].steps for name in PARTS if name in columns]
+    if not told:
+        return dict(columns)
+    steps = np.unique(np.concatenate(told))
+    filled = {name: np.zeros(len(steps)) for name in PARTS if name in columns}
+    for name, values in filled.items():
+        values[np.searchsorted(steps, columns[name].steps)] = columns[name].values
+    return {**columns, **{name: Curve(steps, values) for name, values in filled.items()}}
 
 
 def _finite(curve: Curve) -> Curve:

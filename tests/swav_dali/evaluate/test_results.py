@@ -60,7 +60,7 @@ def test_a_report_shows_them_and_still_tells_the_step_of_the_training(weights: W
     assert run.latest["linear_top1"] == 0.61
     page = render([run])
     assert "linear top1 <b>61.0%</b>" in page
-    assert "Evaluated top-1" in page
+    assert "Evaluated: linear" in page
 
 
 def test_weights_of_no_run_tell_nobody(tmp_path: Path) -> None:

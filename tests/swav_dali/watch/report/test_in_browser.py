@@ -88,3 +88,24 @@ def test_three_runs_of_a_hundred_thousand_records_are_drawn(
                 assert line[planted[key]] == SPIKES[key]
                 assert len(line) <= 1000
                 assert line == recorded(folder, set(line), key)
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium here")
+def test_on_paper_panels_stand_in_pairs_in_dark_ink(tmp_path: Path) -> None:
+    write_long_run(tmp_path / "run", 20, seed=0)
+    page = tmp_path / "page.html"
+    write_report([tmp_path / "run"], page)
+    with browser(tmp_path) as opened:
+        opened.look(width=1200, height=300, dark=True)
+        opened.open(page.as_uri())
+        opened.wait_for("document.readyState == 'complete'", seconds=300)
+        opened.value("window.dispatchEvent(new Event('beforeprint'))")
+        opened.wait_for(f"waiting.size == 0 && {IDLE}", seconds=300)
+        opened.look(width=718, height=1000, dark=True, media="print")  # A4 without its margins
+        boxes = opened.value("panels.map(panel => panel.getBoundingClientRect().toJSON())")
+        assert boxes[0]["top"] == boxes[1]["top"]
+        assert boxes[0]["right"] <= boxes[1]["left"] + 1
+        assert max(box["right"] for box in boxes) <= 718
+        assert opened.value("getComputedStyle(document.body).color") == "rgb(28, 33, 38)"
+        assert opened.value("document.querySelectorAll('.panels > div:has(> div:empty)').length") == 0
+        assert opened.complaints() == []

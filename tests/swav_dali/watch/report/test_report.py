@@ -138,6 +138,16 @@ def test_long_curves_keep_their_extremes_their_ends_and_their_order() -> None:
     assert thin(short) is short
 
 
+def test_a_part_that_a_record_does_not_tell_took_no_time(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "one", records=9)
+    told = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    told[4]["checkpoint_ms"] = 80.0
+    (run / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in told))
+    curves = read_run(run).curves
+    assert curves["checkpoint_ms"].values.tolist() == [0, 0, 0, 0, 80, 0, 0, 0, 0]
+    assert curves["checkpoint_ms"].steps.tolist() == curves["data_ms"].steps.tolist() == [50 * i for i in range(1, 10)]
+
+
 def test_the_page_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = make_run(tmp_path / "one")
     write_report([run], run / "report.html")
