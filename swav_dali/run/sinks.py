@@ -11,10 +11,25 @@ from swav_dali.run.folder import write_config
 from swav_dali.run.parts import Run
 from swav_dali.run.start import set_old_figures_aside
 from swav_dali.watch.environment import read_environment
-from swav_dali.watch.sinks.base import Sink
+from swav_dali.watch.sinks.base import Event, Sink
 from swav_dali.watch.sinks.console import ConsoleSink
 from swav_dali.watch.sinks.jsonl import JsonlSink
 from swav_dali.watch.sinks.report import ReportSink
+
+
+class RunReport(ReportSink):
+    """A run that was asked to leave has it drawn, but does not wait: it may have seconds until it is killed."""
+
+    _is_leaving = False
+
+    def event(self, event: Event) -> None:
+        """Take notice of a stop."""
+        super().event(event)
+        self._is_leaving = self._is_leaving or event.kind == "stop"
+
+    def close(self, *, failed: bool = False) -> None:
+        """See ReportSink."""
+        super().close(failed=failed or self._is_leaving)
 
 
 def open_sinks(run: Run, *, is_new: bool, warnings: list[str]) -> list[Sink]:
@@ -37,7 +52,7 @@ def open_sinks(run: Run, *, is_new: bool, warnings: list[str]) -> list[Sink]:
     if config.log.console:
         sinks.append(ConsoleSink(total_steps=run.plan.total_steps, start_step=step, epochs=run.plan.epochs))
     if config.log.report_minutes > 0:
-        sinks.append(ReportSink(config.folder, every_minutes=config.log.report_minutes))
+        sinks.append(RunReport(config.folder, every_minutes=config.log.report_minutes))
     if config.log.tensorboard:
         start = -1 if is_new else step
         sinks += _if_it_starts(lambda: _open_tensorboard(config.folder, start), "TensorBoard", warnings)
