@@ -34,13 +34,14 @@ _COUNTED_IMAGES = 2
 
 def fit(run: Run) -> None:
     """Train until the plan's last step; every rank calls it."""
-    with _collecting_by_hand(), run.leaving.loop(run.clock.step), contextlib.closing(run.writer):
-        if run.services.probe is not None:
+    with _collecting_by_hand():
+        if run.services.probe is not None:  # before the loop, so that a request to leave is answered at once
             _measure_floors(run, run.services.probe)
-        while run.clock.step < run.plan.total_steps:
-            _train_epoch(run)
-            _end_epoch(run)
-        run.writer.finish()
+        with run.leaving.loop(run.clock.step), contextlib.closing(run.writer):
+            while run.clock.step < run.plan.total_steps:
+                _train_epoch(run)
+                _end_epoch(run)
+            run.writer.finish()
     run.services.refuse_changed_shards(at_the_end=True)
 
 

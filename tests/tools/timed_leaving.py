@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,27 +57,27 @@ def leave(
     *,
     ranks: int,
     by_torchrun: bool,
-    step: int,
+    when: Callable[[], bool],
     pause: float = 0.0,
     nice: int | None = None,
 ) -> Left:
-    """Start a run, wait for the record of `step` and for `pause`, ask it to leave, and look on.
+    """Start a run, wait until it is time and for `pause`, ask it to leave, and look on.
 
     Args:
         train: what follows `python`: train.py and its options.
         folder: the run's.
         ranks: how many.
         by_torchrun: which passes the signal on; by hand every rank gets it.
-        step: when to ask.
+        when: whether it is time, asked again and again.
         pause: seconds after that.
         nice: priority of everything in the run from just before the signal.
 
     Raises:
-        RuntimeError: the run ended by itself, or did not come to `step` in ten minutes.
+        RuntimeError: the run ended by itself, or it was not time within ten minutes.
     """
     with _started(train, ranks, by_torchrun=by_torchrun) as (processes, log):
         until = time.monotonic() + 600
-        while last_step(folder) < step:
+        while not when():
             if time.monotonic() > until or any(process.poll() is not None for process in processes):
                 raise RuntimeError(log.read_text(errors="replace"))
             time.sleep(0.02)
@@ -203,10 +203,11 @@ def _of_the_demo(options: argparse.Namespace, ranks: int, by_torchrun: bool, nam
     places = ["--data.train", options.data / "train", "--data.validation", options.data / "validation"]
     train = ["train.py", "demo", *map(str, places), "--runs-dir", str(options.runs), "--name", name]
     train += ["--data.batch-size", str(64 // ranks)]
-    step, pause = 8 * dice.randint(1, 4), dice.uniform(0, 2)  # the recipe logs every eighth
+    step, pause = 8 * dice.randint(1, 2), dice.uniform(0, 3)  # the recipe logs every eighth
     load = Path("/proc/loadavg").read_text().split()[0]
     folder, nice = options.runs / name, options.nice
-    left = leave(train, folder, ranks=ranks, by_torchrun=by_torchrun, step=step, pause=pause, nice=nice)
+    has_come = lambda: last_step(folder) >= step  # noqa: E731
+    left = leave(train, folder, ranks=ranks, by_torchrun=by_torchrun, when=has_come, pause=pause, nice=nice)
     assert left.codes == ([1] if by_torchrun else [75] * ranks), left.said
     times = f"checkpoint {left.checkpoint:.2f} s, ranks {left.ranks:.2f} s, launcher {left.launcher:.2f} s"
     print(f"{name}: asked after step {step}, left after {left.step}, {times}, load {load}", file=sys.stderr, flush=True)
