@@ -82,23 +82,11 @@ def leave(
                 raise RuntimeError(log.read_text(errors="replace"))
             time.sleep(0.02)
         time.sleep(pause)
-        pids = ranks_below(processes[0].pid) if by_torchrun else [process.pid for process in processes]
+        pids = training.ranks_below(processes[0].pid) if by_torchrun else [process.pid for process in processes]
         before = _checkpoints(folder)
         for process in processes if nice is not None else []:
             _set_priority([process.pid, *training.descendants(process.pid)], nice or 0)
         return _ask(processes, pids, folder, before, log)
-
-
-def ranks_below(pid: int) -> list[int]:
-    """The ranks that torchrun, `pid`, has started, in order."""
-    found: dict[int, int] = {}
-    for below in training.descendants(pid):
-        with contextlib.suppress(OSError):  # it has ended since
-            variables = Path(f"/proc/{below}/environ").read_bytes().split(b"\0")
-            rank = next((word[5:] for word in variables if word.startswith(b"RANK=")), None)
-            if rank is not None:
-                found.setdefault(int(rank), below)
-    return [found[rank] for rank in sorted(found)]
 
 
 def _ask(processes: list[subprocess.Popen[bytes]], pids: list[int], folder: Path, before: set[Path], log: Path) -> Left:
@@ -161,9 +149,10 @@ def _checkpoints(folder: Path) -> set[Path]:
 
 
 def _is_alive(pid: int) -> bool:
-    """Neither gone nor waiting for its parent to take notice."""
+    """Neither gone nor, with its last thread, waiting for its parent to take notice."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        return state != "Z" or len(list(Path(f"/proc/{pid}/task").iterdir())) > 1
     except OSError:
         return False
 

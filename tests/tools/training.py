@@ -104,3 +104,15 @@ def descendants(pid: int) -> list[int]:
             parents[int(stat.parent.name)] = int(fields[1])
     found = [child for child, parent in parents.items() if parent == pid]
     return found + [grandchild for child in found for grandchild in descendants(child)]
+
+
+def ranks_below(pid: int) -> list[int]:
+    """The ranks that torchrun, `pid`, has started, in order."""
+    found: dict[int, int] = {}
+    for below in descendants(pid):
+        with contextlib.suppress(OSError):  # it has ended since
+            variables = Path(f"/proc/{below}/environ").read_bytes().split(b"\0")
+            rank = next((word[5:] for word in variables if word.startswith(b"RANK=")), None)
+            if rank is not None:
+                found.setdefault(int(rank), below)
+    return [found[rank] for rank in sorted(found)]

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 import torch
+from stepping import one_step
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from swav_dali.config.sections import SwavConfig
 from swav_dali.method.larc import Larc
 from swav_dali.method.scale import FLOOR, LossScale
 from swav_dali.method.sound import OVERFLOW, SOUND
-from swav_dali.method.step import StepResult, train_step, update
+from swav_dali.method.step import StepResult, update
 from swav_dali.model.net import SwavNet
 from swav_dali.ranks.ddp import wrap
 from swav_dali.ranks.world import World
@@ -39,19 +39,9 @@ class Setup:
 
     def step(self, number: int, *, dtype: torch.dtype | None = torch.float16, **changes: Any) -> StepResult:
         generator = torch.Generator().manual_seed(10 * number + self.rank)
-        return train_step(
-            self.net,
-            [torch.randn(4, n, 3, 48, 48, generator=generator) for n in (2, 1)],
-            model=self.model,
-            optimizer=self.optimizer,
-            queue=None,
-            learning_rate=0.5,
-            freeze_prototypes=False,
-            swav=SwavConfig(),
-            autocast_dtype=dtype,
-            loss_scale=self.scale,
-            **changes,
-        )
+        groups = [torch.randn(4, n, 3, 48, 48, generator=generator) for n in (2, 1)]
+        learnt = {"model": self.model, "optimizer": self.optimizer, "loss_scale": self.scale}
+        return one_step(self.net, groups, **learnt, autocast_dtype=dtype, **changes)
 
     def weights(self) -> list[Tensor]:
         return [value.clone() for value in self.model.parameters()]

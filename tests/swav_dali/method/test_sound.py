@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 import torch
+from stepping import one_step
 from torch import Tensor, nn
 
-from swav_dali.config.sections import SwavConfig
 from swav_dali.method.larc import Larc
 from swav_dali.method.queue import FeatureQueue
 from swav_dali.method.sound import SOUND, Undo, backward, culprit, tensor_names
-from swav_dali.method.step import StepResult, train_step
+from swav_dali.method.step import StepResult
 from swav_dali.model.net import SwavNet
 from swav_dali.ranks.ddp import wrap
 from swav_dali.ranks.world import World
@@ -47,16 +47,8 @@ class Setup:
 
     def step(self, number: int, **changes: Any) -> StepResult:
         groups = changes.pop("groups", self.groups(10 * number + self.world.rank))
-        arguments: dict[str, Any] = {"learning_rate": 0.5, "freeze_prototypes": False, "autocast_dtype": None}
-        return train_step(
-            self.net,
-            groups,
-            model=self.model,
-            optimizer=self.optimizer,
-            queue=self.queue,
-            swav=SwavConfig(),
-            **arguments | changes,
-        )
+        learnt = {"model": self.model, "optimizer": self.optimizer, "queue": self.queue}
+        return one_step(self.net, groups, **learnt, **changes)
 
     def state(self) -> dict[str, Tensor]:
         """Everything a step may change but the count of forwards."""

@@ -8,12 +8,12 @@ import pytest
 import timm
 import torch
 import torchvision
+from stepping import one_step
 
 from swav_dali.config.optim import OptimConfig
 from swav_dali.config.sections import ModelConfig, SwavConfig
 from swav_dali.errors import ConfigError
 from swav_dali.method.optimizers import make_optimizer
-from swav_dali.method.step import train_step
 from swav_dali.model.net import SwavNet, made_net
 from swav_dali.model.trunks import make_trunk
 
@@ -73,17 +73,8 @@ def train_20_steps(arch: str, optim: OptimConfig) -> list[float]:
         for num, size in ((2, 32), (2, 16)):
             same = torch.nn.functional.interpolate(pictures.flatten(0, 1), size=size).unsqueeze(1)
             groups.append(same + 0.3 * torch.randn(8, num, 3, size, size, generator=generator))
-        result = train_step(
-            model,
-            groups,
-            model=model,
-            optimizer=optimizer,
-            queue=None,
-            learning_rate=optim.base_lr,
-            freeze_prototypes=False,
-            swav=SwavConfig(epsilon=0.05),
-            autocast_dtype=None,
-        )
+        settings = {"learning_rate": optim.base_lr, "swav": SwavConfig(epsilon=0.05)}
+        result = one_step(model, groups, model=model, optimizer=optimizer, **settings)
         losses.append(result.loss.item())
     return losses
 

@@ -14,9 +14,7 @@ from stepping import crops, one_step
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from swav_dali.config.sections import SwavConfig
 from swav_dali.method.larc import Larc
-from swav_dali.method.step import train_step
 from swav_dali.model.net import SwavNet
 from swav_dali.ranks.ddp import settle, wrap
 from swav_dali.ranks.world import World
@@ -126,17 +124,8 @@ def test_backward_computes_no_gradient_of_frozen_prototypes() -> None:
     optimizer = Larc(model.parameters(), lr=0.0)
     seen: list[bool] = []
     for is_frozen in (True, False, True):
-        train_step(
-            model,
-            [torch.randn(4, 2, 3, 32, 32)],
-            model=model,
-            optimizer=optimizer,
-            queue=None,
-            learning_rate=0.5,
-            freeze_prototypes=is_frozen,
-            swav=SwavConfig(),
-            autocast_dtype=None,
-        )
+        pictures = [torch.randn(4, 2, 3, 32, 32)]
+        one_step(model, pictures, model=model, optimizer=optimizer, freeze_prototypes=is_frozen)
         seen.append(model.prototypes.weight.grad is None)
     assert seen == [True, False, True]
 

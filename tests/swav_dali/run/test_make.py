@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
+from stepping import one_step
 from torch import Tensor
 
 from swav_dali.config.optim import OptimConfig
-from swav_dali.config.sections import ModelConfig, RunConfig, SwavConfig
+from swav_dali.config.sections import ModelConfig, RunConfig
 from swav_dali.method.adamw import AdamW
-from swav_dali.method.step import train_step
 from swav_dali.ranks.world import World
 from swav_dali.run.make import make_parts
 from swav_dali.run.parts import ModelParts
@@ -27,17 +27,8 @@ def made(optim: OptimConfig | None = None, **model: object) -> ModelParts:
 def two_steps(parts: ModelParts) -> Tensor:
     generator = torch.Generator().manual_seed(1)
     for _ in range(2):
-        result = train_step(
-            parts.net,
-            [torch.randn(4, n, 3, s, s, generator=generator) for n, s in ((2, 32), (1, 16))],
-            model=parts.model,
-            optimizer=parts.optimizer,
-            queue=None,
-            learning_rate=0.1,
-            freeze_prototypes=False,
-            swav=SwavConfig(),
-            autocast_dtype=None,
-        )
+        groups = [torch.randn(4, n, 3, s, s, generator=generator) for n, s in ((2, 32), (1, 16))]
+        result = one_step(parts.net, groups, model=parts.model, optimizer=parts.optimizer, learning_rate=0.1)
     return result.loss
 
 
