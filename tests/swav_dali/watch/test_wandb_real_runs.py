@@ -1,4 +1,4 @@
-"""Real runs with wandb: killed and resumed three times and replayed, and with a server that fails in mid-run."""
+"""Real runs with wandb: killed, resumed and replayed, on a full disk, and with a server that fails in mid-run."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -122,7 +123,11 @@ def test_what_becomes_of_wandb_in_mid_run_changes_no_bit(data: Path, plain: Path
         ended = time.time()
     assert process.returncode == 0, said
     assert_same_weights(tmp_path / "run", plain)
-    events = [json.loads(line) for line in (tmp_path / "run" / "events.jsonl").read_text().splitlines()]
+    assert_ended_soon(tmp_path / "run", ended, trouble)
+
+
+def assert_ended_soon(folder: Path, ended: float, trouble: str) -> None:
+    events = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
     seconds = ended - max(event["time"] for event in events if event["kind"] == "end")
     print(f"{trouble}: ended {seconds:.1f} s after its last event")
     assert seconds < 30  # 10 on a machine with nothing else to do
@@ -133,3 +138,108 @@ def command_line(pid: int) -> bytes:
         return Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:  # it has ended since
         return b""
+
+
+class SmallDisk:
+    """A file system of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def fill(self) -> None:
+        for block in (1 << 20, 1):
+            try:
+                with (self.folder / "fill").open("ab", buffering=0) as file:
+                    while file.write(bytes(block)) == block:
+                        pass
+            except OSError:
+                continue
+
+    def make_room(self) -> None:
+        (self.folder / "fill").unlink()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[SmallDisk]:
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=96m", "tmpfs", str(folder)]
+    try:
+        done = subprocess.run(mount, capture_output=True, check=False)
+    except FileNotFoundError:
+        pytest.skip("no mount here")
+    if done.returncode != 0:
+        pytest.skip("no right to mount a tmpfs")
+    yield SmallDisk(folder)
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_a_full_disk_under_wandb_costs_wandb_only(
+    data: Path, plain: Path, small_disk: SmallDisk, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "wandb").symlink_to(small_disk.folder)
+    process = start(training.command(data, tmp_path, "run", log__wandb="offline"))
+    wait_for_step(process, run, 3)
+    small_disk.fill()
+    said, _ = process.communicate(timeout=PATIENCE)
+    ended = time.time()
+    assert process.returncode == 0, said
+    assert_same_weights(run, plain)
+    assert last_step(run) == 24
+    assert_ended_soon(run, ended, "wandb's disk full")
+
+
+def read_until(process: subprocess.Popen[str], words: str) -> str:
+    said = ""
+    assert process.stdout is not None
+    for line in process.stdout:
+        said += line
+        if words in line:
+            return said
+    raise AssertionError(said)
+
+
+def test_room_made_on_a_full_disk_before_the_next_checkpoint_leaves_no_trace(
+    data: Path, plain: Path, small_disk: SmallDisk
+) -> None:
+    process = start(
+        training.command(data, small_disk.folder, "run", log__wandb="offline", checkpoint__every_epochs="2")
+    )
+    run = small_disk.folder / "run"
+    wait_for_step(process, run, 3)
+    small_disk.fill()
+    read_until(process, "cannot be written, its lines are kept")
+    small_disk.make_room()
+    said, _ = process.communicate(timeout=PATIENCE)
+    ended = time.time()
+    assert process.returncode == 0, said
+    assert "is written again after" in said
+    assert_same_weights(run, plain)
+    assert [record["step"] for record in training.records(run) if "loss" in record] == list(range(1, 25))
+    assert_ended_soon(run, ended, "full for a while")
+
+
+def test_a_disk_that_stays_full_ends_the_run_at_its_next_checkpoint_and_costs_no_bit(
+    data: Path, plain: Path, small_disk: SmallDisk
+) -> None:
+    command = training.command(data, small_disk.folder, "run", log__wandb="offline", checkpoint__every_steps="4")
+    run = small_disk.folder / "run"
+    process = start(command)
+    wait_for_step(process, run, 5)
+    small_disk.fill()
+    said = read_until(process, "error: ")
+    told = time.time()
+    process.communicate(timeout=PATIENCE)
+    seconds = time.time() - told
+    print(f"disk full: ended {seconds:.1f} s after its error")
+    assert seconds < 30  # 10 on a machine with nothing else to do
+    assert process.returncode == 2
+    assert "the checkpoint cannot be written" in said
+    assert "make room and start again" in said
+    small_disk.make_room()
+    again = training.run(command, timeout=PATIENCE)
+    assert again.returncode == 0, again.stderr
+    assert_same_weights(run, plain)
+    assert [record["step"] for record in training.records(run) if "loss" in record] == list(range(1, 25))
