@@ -50,11 +50,18 @@ class KnnProbe:
         """Fill `floors` with `knn_untrained`, unless the network has been trained already, and `knn_pixels`."""
         if untrained is not None:
             self.floors["knn_untrained"] = self.measure(untrained)
-        self.floors["knn_pixels"] = self._top1(lambda images: images.flatten(1), PIXEL_SIDE, PIXEL_SIDE)
+        self.floors["knn_pixels"] = self._top1(lambda images: images.flatten(1), PIXEL_SIDE, PIXEL_SIDE, lambda: None)
 
-    def measure(self, features: Callable[[Tensor], Tensor]) -> float:
-        """Top-1 accuracy in [0, 1] of `features`, a function (batch, 3, size, size) -> (batch, dim)."""
-        return self._top1(features, self._config.resize, self._config.size)
+    def measure(
+        self, features: Callable[[Tensor], Tensor], *, before_meeting: Callable[[], None] = lambda: None
+    ) -> float:
+        """Top-1 accuracy in [0, 1].
+
+        Args:
+            features: a function (batch, 3, size, size) -> (batch, dim).
+            before_meeting: called when this rank has its features; only then collectives begin.
+        """
+        return self._top1(features, self._config.resize, self._config.size, before_meeting)
 
     def validation_images(self) -> Iterable[ImageBatch]:
         """This rank's validation images, as `measure` sees them; not collective."""
@@ -69,10 +76,13 @@ class KnnProbe:
         if state["key"] == self._key:
             self.floors = dict(state["floors"])
 
-    def _top1(self, features: Callable[[Tensor], Tensor], resize: int, size: int) -> float:
+    def _top1(
+        self, features: Callable[[Tensor], Tensor], resize: int, size: int, before_meeting: Callable[[], None]
+    ) -> float:
         most = -(-self._config.max_train_images // self._world.size)
         voters, labels = extract(self._train(resize, size), features, most)
         queries, truth = extract(self._validation(resize, size), features, None)
+        before_meeting()
         (top1,) = knn_accuracies(
             queries,
             truth,

@@ -2,8 +2,10 @@
 
 The signal reaches one rank or several, at different moments, and a rank inside a collective runs no Python. So a
 thread hears of it, through the signal's wake-up descriptor, and spreads it through the ranks' store. Each rank's thread
-names the next step boundary that its loop will come to, and all leave at the highest of these: a rank that waits at an
-earlier boundary for those numbers needs the threads of the others only, never a collective.
+names the next boundary that its loop will come to, and all leave at the first one not below the highest of these: a
+rank that waits at an earlier boundary for those numbers needs the threads of the others only, never a collective.
+Boundaries are counted in halves of steps: 2n follows step n, 2n + 1 lies in the probe that may follow it, before its
+ranks meet.
 """
 
 from __future__ import annotations
@@ -48,7 +50,7 @@ class Leaving:
     def loop(self, step: int) -> Iterator[None]:
         """The training loop, after `step` steps; outside of it a request is answered by leaving at once."""
         with self._lock:
-            self._next = step + 1
+            self._next = 2 * step + 1
         try:
             yield
         finally:
@@ -57,12 +59,14 @@ class Leaving:
 
     def is_due(self, step: int) -> bool:
         """Whether this is the boundary to save and leave at; to be asked once after every step."""
-        with self._lock:
-            if not self.asked_by:
-                self._next = step + 1
-                return False
-        self._is_agreed.wait()  # for the threads of the others; ours ends the process if they do not answer
-        return step == self._last
+        return self._is_reached(2 * step)
+
+    def is_due_in_probe(self, step: int) -> bool:
+        """Whether to save and leave without the rest of the probe after `step` steps.
+
+        To be asked once before its ranks meet, and before that as often as there is a request.
+        """
+        return self._is_reached(2 * step + 1)
 
     def on_signal(self, number: int, _frame: FrameType | None) -> None:
         """The signal's handler in the main thread: outside of the loop it raises Stopped.
@@ -85,6 +89,14 @@ class Leaving:
     def close(self) -> None:
         """Stop listening, once the descriptor is woken."""
         self._is_over.set()
+
+    def _is_reached(self, boundary: int) -> bool:
+        with self._lock:
+            if not self.asked_by:
+                self._next = boundary + 1
+                return False
+        self._is_agreed.wait()  # for the threads of the others; ours ends the process if they do not answer
+        return boundary >= self._last
 
     def _told(self) -> str:
         if self._store is None:

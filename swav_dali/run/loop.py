@@ -38,6 +38,8 @@ def fit(run: Run) -> None:
         if run.services.probe is not None:  # before the loop, so that a request to leave is answered at once
             _measure_floors(run, run.services.probe)
         with run.leaving.loop(run.clock.step), contextlib.closing(run.writer):
+            if run.clock.probe_is_due:
+                _end_epoch(run)
             while run.clock.step < run.plan.total_steps:
                 _train_epoch(run)
                 _end_epoch(run)
@@ -124,12 +126,28 @@ def _end_epoch(run: Run) -> None:
     probe, watch, pictures = run.services.probe, run.services.watch, run.services.pictures
     if probe is not None and run.plan.knn_is_due(run.epoch):
         share_buffers(run.parts.model)
-        top1 = probe.measure(run.parts.model.features)
+        top1 = probe.measure(partial(_features, run), before_meeting=partial(_leave_probe, run))
         watch.record({**_place(run), "knn_top1": top1, **probe.floors})
         if pictures is not None:
             pictures.prototypes(run.parts.model, probe, watch, step=run.clock.step, epoch=run.epoch)
+    run.clock.probe_is_due = False
     if run.plan.epoch_checkpoint_is_due(run.epoch):
         _save(run)
+
+
+def _features(run: Run, images: torch.Tensor) -> torch.Tensor:
+    """What a probe asks for; a request to leave does not wait for its end."""
+    if run.leaving.asked_by:
+        _leave_probe(run)
+    return run.parts.model.features(images)
+
+
+def _leave_probe(run: Run) -> None:
+    """Leave, if that is due, and measure the probe after the next start."""
+    if run.clock.step < run.plan.total_steps and run.leaving.is_due_in_probe(run.clock.step):
+        run.clock.probe_is_due = True
+        _save(run)
+        _leave(run)
 
 
 def _leave(run: Run) -> NoReturn:

@@ -37,14 +37,17 @@ class Clock:
 
     step: int = 0
     seconds: float = 0.0
+    probe_is_due: bool = False
+    """The probe after the last step was broken off, because the run was to leave."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Both figures."""
-        return {"step": self.step, "seconds": self.seconds}
+        """All of it."""
+        return {"step": self.step, "seconds": self.seconds, "probe_is_due": self.probe_is_due}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over both figures."""
+        """Take over all of it; earlier versions broke no probe off."""
         self.step, self.seconds = int(state["step"]), float(state["seconds"])
+        self.probe_is_due = bool(state.get("probe_is_due", False))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
 import time
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
 import torch
+import torch.distributed as dist
 
 from swav_dali.errors import Stopped
 from swav_dali.ranks.abort import abort_together
@@ -102,3 +104,23 @@ def test_a_run_that_nobody_asks_never_waits() -> None:
     leaving = Leaving()
     with leaving.loop(0):
         assert not any(leaving.is_due(step) for step in range(1, 1000))
+
+
+@pytest.mark.parametrize("has_met", [False, True])
+def test_ranks_leave_a_probe_together_or_not_before_the_next_step(has_met: bool) -> None:
+    """Both are in the probe after step 1; with `has_met` one of them is past the point where collectives begin."""
+    store = dist.HashStore()
+    first, second = (Leaving(rank, 2, store) for rank in range(2))
+    with first.loop(0), second.loop(0):
+        assert not first.is_due(1)
+        assert not second.is_due(1)
+        assert not (has_met and second.is_due_in_probe(1))
+        threads = [threading.Thread(target=rank._hear, args=("SIGTERM",)) for rank in (first, second)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(30)
+        assert first.is_due_in_probe(1) is not has_met
+        assert first.is_due_in_probe(1) is not has_met  # it may ask for every batch
+        assert (second.is_due(2) if has_met else second.is_due_in_probe(1)) is True
+        assert first.is_due(2) is True

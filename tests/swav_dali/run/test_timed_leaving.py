@@ -33,6 +33,51 @@ def alone(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return runs
 
 
+PROBED = {**SETTINGS, "optim__epochs": "3", "knn__batch_size": "4"}
+ASKED = """\
+import os, signal, sys, time
+sys.path.insert(0, {root!r})
+import swav_dali.run.loop as loop
+place, is_asked = {place!r}, False
+def asked(real):
+    def ask_and_wait(run, argument):
+        global is_asked
+        if not is_asked and run.world.is_main and run.clock.step + (place == "last step") == 10:
+            is_asked = True
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(2)
+        return real(run, argument)
+    return ask_and_wait
+name = "_step" if place == "last step" else "_features"
+setattr(loop, name, asked(getattr(loop, name)))
+from shards.errors import run_command
+from swav_dali.cli import main
+sys.exit(run_command(main))
+"""
+"""train.py whose first rank asks itself to leave: in the last step of the first epoch, or in the probe after it."""
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+@pytest.mark.parametrize("place", ["last step", "probe"])
+def test_a_run_that_leaves_at_the_end_of_an_epoch_measures_the_probe_after_its_next_start(
+    tiny_data: Path, tmp_path: Path, ranks: int, place: str
+) -> None:
+    settings = {**PROBED, "data__validation": str(tiny_data / "validation"), "data__batch_size": str(4 // ranks)}
+    whole, broken = (training.command(tiny_data, tmp_path, name, ranks=ranks, **settings) for name in ("whole", "run"))
+    done = training.run(whole, timeout=600)
+    assert done.returncode == 0, done.stderr
+    program = tmp_path / "asked.py"
+    program.write_text(ASKED.format(root=str(training.ROOT), place=place))
+    left = training.run([str(program) if word == "train.py" else word for word in broken], timeout=600)
+    assert left.returncode == (75 if ranks == 1 else 1), left.stderr
+    assert "SIGTERM: the run leaves after step 10" in left.stderr
+    assert [record["step"] for record in training.records(tmp_path / "run") if "knn_top1" in record] == [0]
+    done = training.run(broken, timeout=600)
+    assert done.returncode == 0, done.stderr
+    assert "the next step is 11" in done.stdout
+    assert_same_run(tmp_path / "run", tmp_path / "whole")
+
+
 @pytest.mark.parametrize("ranks", [1, 2])
 @pytest.mark.parametrize("by_torchrun", [False, True])
 def test_a_run_leaves_within_seconds_of_sigterm_and_goes_on_with_the_same_bits(
