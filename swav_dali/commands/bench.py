@@ -54,6 +54,13 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument("--threads", type=positive, default=1, metavar="N", help="CPU threads (default 1)")
     parser.add_argument("--rounds", type=positive, default=7, metavar="N", help="turns of each (default 7)")
     parser.add_argument("--repeats", type=positive, default=3, metavar="N", help="steps of a turn (default 3)")
+    parser.add_argument(
+        "--pairs",
+        type=positive,
+        default=200,
+        metavar="N",
+        help="watch: pairs of steps, one of them watched (default 200)",
+    )
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where (default cpu)")
     parser.add_argument("--compile", action="store_true", help="also time our head through torch.compile")
     parser.add_argument("--ranks", type=positive, default=2, metavar="N", help="comm: gloo processes (default 2)")
@@ -141,9 +148,11 @@ def _watch(args: argparse.Namespace, setting: Setting) -> int:
 
     with tempfile.TemporaryDirectory() as folder:
         timings = take_turns(watching.watching(setting, Path(folder)), rounds=args.rounds, say=note)
+        note(f"{args.pairs} pairs of steps")
+        pairs = watching.time_pairs(setting, Path(folder), pairs=args.pairs)
     for line in watching.table(timings):
         say(line)
-    say(watching.sentence(timings))
+    say(watching.sentence(timings, pairs))
     if args.json:
-        watching.write_record(args.json, timings, setting=vars(args))
+        watching.write_record(args.json, timings, pairs, setting=vars(args))
     return 0

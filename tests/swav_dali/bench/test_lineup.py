@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -103,24 +104,39 @@ def test_the_command_prints_and_records(
 def test_watching_is_timed_alone_and_by_pairs_of_steps() -> None:
     timings = [
         timing(watching.STEP, 0.2, 0.4),
-        timing(watching.WATCHED, 0.202, 0.404),
         timing(watching.ALONE, 0.001, 0.001),
         timing(watching.RECORD, 0.011, 0.011),
     ]
-    alone, pairs = watching.shares(timings)
-    assert alone == pytest.approx((0.0045, 0.003, 0.006))
-    assert pairs.median == pytest.approx(0.01)
-    assert "0.45% of a step's CPU time (0.30% to 0.60%), with a record every 50 steps" in watching.sentence(timings)
+    generator = np.random.default_rng(0)
+    plain = 200 * generator.lognormal(0, 0.3, 401)  # a machine that is busy for a while slows both of a pair
+    pairs = watching.Pairs(plain=plain.tolist(), watched=(plain + generator.normal(2, 4, 401)).tolist())
+    assert watching.share_alone(timings) == pytest.approx((0.0045, 0.003, 0.006))
+    assert watching.share_of_records(timings) == pytest.approx(0.0002 / 0.3)
+    assert pairs.extra.median == pytest.approx(0.01, abs=0.003)
+    assert pairs.extra.lowest < 0.01 < pairs.extra.highest < pairs.extra.lowest + 0.006
+    assert pairs.extra_ms.median == pytest.approx(200 * pairs.extra.median, rel=0.1)
+    said = watching.sentence(timings, pairs)
+    assert "0.45% of a step (0.30% to 0.60% over 2 rounds)" in said
+    assert "401 pairs" in said
+
+
+def test_the_range_of_a_median_holds_it_nineteen_times_of_twenty() -> None:
+    generator = np.random.default_rng(1)
+    ranges = [
+        watching.Pairs(plain=[0.0] * 60, watched=generator.standard_cauchy(60).tolist()).extra_ms for _ in range(2000)
+    ]
+    assert np.mean([each.lowest <= 0 <= each.highest for each in ranges]) == pytest.approx(0.95, abs=0.025)
+
+
+def test_steps_with_and_without_a_watch_take_turns(tmp_path: Path) -> None:
+    pairs = watching.time_pairs(SMALL, tmp_path, pairs=3)
+    assert len(pairs.plain) == len(pairs.watched) == 3
+    assert min(*pairs.plain, *pairs.watched) > 0
 
 
 def test_a_watched_step_and_a_record_are_real_ones(tmp_path: Path) -> None:
     timings = take_turns(watching.watching(SMALL, tmp_path), rounds=2, say=lambda _line: None)
-    assert [each.contestant.name for each in timings] == [
-        watching.STEP,
-        watching.WATCHED,
-        watching.ALONE,
-        watching.RECORD,
-    ]
+    assert [each.contestant.name for each in timings] == [watching.STEP, watching.ALONE, watching.RECORD]
     records = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert len(records) == 3
     assert {"forward_ms", "update_ratio", "rankme"} <= set(records[0])
