@@ -82,7 +82,7 @@ def main() -> int:
         if stop is None:
             raise
         print(stop, file=sys.stderr)
-        gc.freeze()  # all is closed; DALI and Python would look through every object once more, for seconds
+        gc.freeze()  # all is closed; DALI would look through every object once more, for a second
         return Stopped.EXIT_CODE
     return 0
 
