@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from tests.faults import kinds_learning  # noqa: F401 (enters its kinds)
 from tests.faults.kinds import KINDS, QUIET
+from tests.faults.moments import at_ln_k, collapsed, risen, windows
 from tests.faults.table import outcome, rows, write_page
 
 
@@ -59,3 +61,21 @@ def test_kinds_have_names_of_their_own_and_those_of_the_issue_are_all_there() ->
     speed = {"input-bound by storage", "input-bound by decode", "input-bound by crops", "straggler rank 1"}
     learning = {"collapse", "stuck at ln K", "not finite", "queue started too early"}
     assert answers >= speed | learning | {"optimizer-bound", "checkpoint-bound"}
+
+
+def test_a_fault_of_learning_shows_by_rules_of_its_own(tmp_path: Path) -> None:
+    lost = [{"step": 10 * i, "loss": 4.0 if i < 3 else 3.01, "ln_k": 3.0, "queue_in_use": 0.0} for i in range(1, 9)]
+    assert at_ln_k(lost) == 30
+    assert at_ln_k(lost[:2]) is None
+    rising = [{**r, "loss": 3.0 if r["step"] < 60 else 3.2, "queue_in_use": float(r["step"] > 40)} for r in lost]
+    assert risen(rising) == 60
+    assert risen(rising[:5]) is None
+    falling = [{**r, "rankme": 9.0 - r["step"] / 10, "prototype_perplexity": 0.4} for r in lost]
+    assert collapsed(falling) == 70
+    run = tmp_path / "runs" / "run"
+    run.mkdir(parents=True)
+    (run / "metrics.jsonl").write_text("".join(json.dumps(r) + "\n" for r in falling))
+    event = {"kind": "health", "step": 80, "text": "collapse: embedding spread 0.1"}
+    (run / "events.jsonl").write_text(json.dumps(event) + "\n")
+    assert windows(tmp_path, "collapse", collapsed) == (70, 80, 1.0)
+    assert windows(tmp_path, "divergence", collapsed) == (70, None, None)
