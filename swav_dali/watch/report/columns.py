@@ -1,6 +1,6 @@
 """The records of a run as one column of numbers per key, read line by line: a long run is never in memory as objects.
 
-A record of 85 figures takes 6 KB as a Python object and 0.7 KB here, and a training may be using the rest.
+A record of 79 figures takes 6 KB as a Python object and 0.7 KB here, and a training may be using the rest.
 """
 
 from __future__ import annotations
