@@ -40,14 +40,5 @@ ROWS = {
         data="data/imagenette",
         source="python -m shards build SRC data/imagenette",
         seeds=(1, 2, 3),
-        flags=("--optim.epochs", "20"),
-    ),
-    "clothing": Row(
-        title="clothing, 10 classes, 3,068 + 341 photos",
-        preset="small",
-        data="data/clothing",
-        source="python -m shards build SRC data/clothing",
-        seeds=(1, 2, 3),
-        flags=("--optim.epochs", "60"),
     ),
 }

@@ -78,6 +78,12 @@ def test_some_records_at_ln_k_within_an_epoch_are_a_beginning_not_a_symptom() ->
     assert told(falling_slowly) == []
 
 
+def test_a_model_that_learns_slowly_below_ln_k_is_not_stuck() -> None:
+    """The losses of a run with a queue that learnt in the end: half a per cent in two hundred steps."""
+    slowly = [{"loss": LN_K * (0.9975 - 0.0002 * i), "step": 80.0 + 10 * i, "epoch": 1 + i // 4} for i in range(60)]
+    assert told([{"loss": LN_K, "step": 10.0 * i, "epoch": 1} for i in range(8)] + slowly) == []
+
+
 def test_what_stays_is_told_once_and_what_comes_back_again() -> None:
     ill = {"loss": 5.0, "duplicate_prototypes": 0.5}
     assert told([ill, ill, ill]) == ["partial prototype collapse"]
