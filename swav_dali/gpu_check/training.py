@@ -16,6 +16,7 @@ from swav_dali.config.sections import SwavConfig
 from swav_dali.gpu_check.loading import device_of, endless, open_one, pixels, wait
 from swav_dali.gpu_check.setting import Setting
 from swav_dali.method.larc import Larc
+from swav_dali.method.scale import LossScale
 from swav_dali.method.step import train_step
 from swav_dali.model.net import SwavNet
 from swav_dali.ranks.device import prepare_device
@@ -46,26 +47,34 @@ def build(setting: Setting, *, deterministic: bool = False) -> tuple[SwavNet, St
     device = device_of(setting)
     prepare_device(device, deterministic=deterministic)
     torch.manual_seed(0)
-    net = SwavNet(setting.arch, num_prototypes=setting.num_prototypes)
-    net = net.to(memory_format=torch.channels_last).to(device)
-    optimizer = Larc(net.parameters(), lr=0.1)
-    swav = SwavConfig()
+    net, optimizer = made(setting)
     dtype = torch.bfloat16 if setting.device == "cuda" else None
+    return net, lambda groups: one_step(net, optimizer, groups, dtype)
 
-    def step(groups: Sequence[Tensor]) -> Any:
-        return train_step(
-            net,
-            groups,
-            model=net,
-            optimizer=optimizer,
-            queue=None,
-            learning_rate=0.1,
-            freeze_prototypes=False,
-            swav=swav,
-            autocast_dtype=dtype,
-        )
 
-    return net, step
+def made(setting: Setting) -> tuple[SwavNet, Larc]:
+    """A fresh channels_last network on the device, and its optimizer."""
+    net = SwavNet(setting.arch, num_prototypes=setting.num_prototypes)
+    net = net.to(memory_format=torch.channels_last).to(device_of(setting))
+    return net, Larc(net.parameters(), lr=0.1)
+
+
+def one_step(
+    net: SwavNet, optimizer: Larc, groups: Sequence[Tensor], dtype: torch.dtype | None, scale: LossScale | None = None
+) -> Any:
+    """A training step without a queue, as the trainer makes it."""
+    return train_step(
+        net,
+        groups,
+        model=net,
+        optimizer=optimizer,
+        queue=None,
+        learning_rate=0.1,
+        freeze_prototypes=False,
+        swav=SwavConfig(),
+        autocast_dtype=dtype,
+        loss_scale=scale,
+    )
 
 
 def noise(setting: Setting, batch: int) -> list[Tensor]:

@@ -11,14 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from swav_dali.config.sections import SwavConfig
 from swav_dali.gpu_check.loading import device_of, wait
 from swav_dali.gpu_check.parts import milliseconds
 from swav_dali.gpu_check.setting import Setting
-from swav_dali.gpu_check.training import noise
+from swav_dali.gpu_check.training import made, noise, one_step
 from swav_dali.method.larc import Larc
 from swav_dali.method.scale import LossScale
-from swav_dali.method.step import train_step
 from swav_dali.model.net import SwavNet
 from swav_dali.model.recompute import recompute_blocks
 from swav_dali.ranks.world import World
@@ -57,9 +55,7 @@ def saving(setting: Setting) -> dict[str, float]:
 
 
 def _trained(setting: Setting) -> tuple[SwavNet, Larc]:
-    net = SwavNet(setting.arch, num_prototypes=setting.num_prototypes)
-    net = net.to(memory_format=torch.channels_last).to(device_of(setting))
-    optimizer = Larc(net.parameters(), lr=0.1)
+    net, optimizer = made(setting)
     for parameter in net.parameters():
         parameter.grad = torch.randn_like(parameter)
     optimizer.step()
@@ -74,21 +70,7 @@ def _timed(
         recompute_blocks(net.trunk)
     if setting.device == "cuda":
         torch.cuda.reset_peak_memory_stats()
-    ms = milliseconds(
-        setting,
-        lambda: train_step(
-            net,
-            groups,
-            model=net,
-            optimizer=optimizer,
-            queue=None,
-            learning_rate=0.1,
-            freeze_prototypes=False,
-            swav=SwavConfig(),
-            autocast_dtype=dtype,
-            loss_scale=scale,
-        ),
-    )
+    ms = milliseconds(setting, lambda: one_step(net, optimizer, groups, dtype, scale))
     found: dict[str, Any] = {"ms": ms}
     if setting.device == "cuda":
         found["torch_peak_gib"] = round(torch.cuda.max_memory_allocated() / 2**30, 2)
