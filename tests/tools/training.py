@@ -54,6 +54,13 @@ def draw_folder(root: Path, *, num_images: int, seed: int) -> Path:
     return root
 
 
+def draw_splits(root: Path, *, train: int, val: int) -> Path:
+    """Labelled pictures in `root`/train and `root`/val."""
+    for seed, (split, count) in enumerate({"train": train, "val": val}.items()):
+        draw_folder(root / split, num_images=count, seed=seed)
+    return root
+
+
 def build_shards(source: Path, out: Path, *options: str) -> Path:
     """`python -m shards build`, as a user runs it."""
     command = [sys.executable, "-m", "shards", "build", str(source), str(out), *options]

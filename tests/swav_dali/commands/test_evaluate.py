@@ -31,9 +31,7 @@ from swav_dali.ranks.world import World
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with shards/train, shards/validation, photos without labels, and weights.pth."""
     root = tmp_path_factory.mktemp("evaluate")
-    for seed, (split, count) in enumerate({"train": 20, "val": 9}.items()):
-        training.draw_folder(root / "pictures" / split, num_images=count, seed=seed)
-    training.build_shards(root / "pictures", root / "shards")
+    training.build_shards(training.draw_splits(root / "pictures", train=20, val=9), root / "shards")
     flat = root / "flat"
     flat.mkdir()
     for path in (root / "pictures" / "train").rglob("*.jpg"):

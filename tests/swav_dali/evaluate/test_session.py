@@ -48,9 +48,7 @@ def session(world: World = ALONE, batch_size: int = 5) -> Session:
 def sets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two labelled splits with odd numbers of images."""
     root = tmp_path_factory.mktemp("sets")
-    for seed, (split, count) in enumerate({"train": 37, "val": 13}.items()):
-        training.draw_folder(root / "pictures" / split, num_images=count, seed=seed)
-    return training.build_shards(root / "pictures", root / "shards")
+    return training.build_shards(training.draw_splits(root / "pictures", train=37, val=13), root / "shards")
 
 
 def pair(root: Path) -> tuple[ShardSet, ShardSet]:

@@ -27,9 +27,7 @@ PATIENCE = 600  # seconds for what takes ten on a machine with nothing else to d
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Shards of 48 and 12 drawn pictures, twelve steps an epoch."""
     root = tmp_path_factory.mktemp("data")
-    for seed, (split, count) in enumerate({"train": 48, "val": 12}.items()):
-        training.draw_folder(root / "pictures" / split, num_images=count, seed=seed)
-    training.build_shards(root / "pictures", root / "shards")
+    training.build_shards(training.draw_splits(root / "pictures", train=48, val=12), root / "shards")
     return root / "shards"
 
 
